@@ -1,0 +1,81 @@
+//! From the struct to the code that the derive emits.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, FieldsNamed};
+
+use crate::{
+    declaration::Declaration,
+    errors::Errors,
+    field::{Fields, column_name},
+};
+
+/// The implementation of `CacheEntity` and the registration, or all that is wrong.
+pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
+    // `#[sea_orm::model]` copies the derives and attributes of `Model` to the `ModelEx` that it
+    // generates. The entity is the same one, so the declaration on `Model` has said it all.
+    if input.ident == "ModelEx" {
+        return Ok(TokenStream::new());
+    }
+    let named = model_fields(input)?;
+    let mut errors = Errors::default();
+    refuse_attributes_on_fields(named, &mut errors);
+    let declaration = Declaration::read(&input.attrs, &Fields::read(named), &mut errors);
+    errors.finish()?;
+    Ok(generate(&declaration))
+}
+
+fn model_fields(input: &DeriveInput) -> syn::Result<&FieldsNamed> {
+    let named = match &input.data {
+        Data::Struct(data) => match &data.fields {
+            syn::Fields::Named(named) => Ok(named),
+            syn::Fields::Unnamed(_) | syn::Fields::Unit => Err("a struct without named fields"),
+        },
+        Data::Enum(_) => Err("an enum"),
+        Data::Union(_) => Err("a union"),
+    };
+    let named = named.map_err(|what| {
+        let message =
+            format!("CacheEntity goes on an entity's `Model`, a struct with named fields, not on {what}");
+        syn::Error::new_spanned(&input.ident, message)
+    })?;
+    if input.generics.params.is_empty() {
+        return Ok(named);
+    }
+    let message = "CacheEntity goes on an entity's `Model`, which cannot be generic";
+    Err(syn::Error::new_spanned(&input.generics, message))
+}
+
+/// The compiler lets a derive's attribute stand on a field; a policy there would be lost silently.
+fn refuse_attributes_on_fields(named: &FieldsNamed, errors: &mut Errors) {
+    let attributes = named.named.iter().flat_map(|field| &field.attrs);
+    for attribute in attributes.filter(|attribute| attribute.path().is_ident("cache")) {
+        let message = "`#[cache(...)]` goes on the struct, where attributes name fields: \
+                       `#[cache(index(\"shelf_id\"))]`";
+        errors.push(syn::Error::new_spanned(attribute, message));
+    }
+}
+
+fn generate(declaration: &Declaration) -> TokenStream {
+    let ttl = declaration.ttl.as_ref().map(|ttl| quote!(.ttl(#ttl)));
+    let negative_ttl = declaration.negative_ttl.as_ref().map(|ttl| quote!(.negative_ttl(#ttl)));
+    let namespace = declaration.namespace.as_ref().map(|name| quote!(.namespace(#name)));
+    let tags = declaration.tags.iter().map(|template| quote!(.tag(#template)));
+    let index = declaration.index.iter().map(column_name).map(|name| quote!(.index(#name)));
+    let purges = declaration.purges.iter().map(|tag| quote!(.purges(#tag)));
+    let warm_up = declaration.warm_up.as_ref().map(|warm_up| quote!(.warm_up(#warm_up)));
+    let skip = declaration.skip.then(|| quote!(.skip()));
+    quote! {
+        #[automatically_derived]
+        impl ::sea_orm_cache::CacheEntity for Entity {
+            fn cache_policy() -> ::sea_orm_cache::EntityPolicy {
+                ::sea_orm_cache::EntityPolicy::new()
+                    #ttl #negative_ttl #namespace #(#tags)* #(#index)* #(#purges)* #warm_up #skip
+            }
+        }
+
+        ::sea_orm_cache::__private::inventory::submit! {
+            ::sea_orm_cache::EntityRegistration::new(::sea_orm_cache::EntityDescriptor::of::<Entity>)
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `#[derive(CacheEntity)]`, the derive of the crate `sea-orm-cache`.
+//!
+//! Depend on `sea-orm-cache`, which re-exports the derive: the generated code names that crate and
+//! `sea-orm`. A declaration is checked while the program is compiled, because a misspelt field in
+//! a tag would otherwise be a purge that never happens.
+
+#![forbid(unsafe_code)]
+
+mod declaration;
+mod errors;
+mod expand;
+mod field;
+mod lifetime;
+mod literal;
+mod suggestion;
+mod template;
+mod warm_up;
+
+#[cfg(test)]
+mod tests;
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+/// Declares how the rows of an entity are cached.
+///
+/// The derive goes on the entity's `Model`, beside `DeriveEntityModel` or under
+/// `#[sea_orm::model]`. It implements `sea_orm_cache::CacheEntity` for the `Entity` of the same
+/// module and registers the entity when the program is linked, so that a process that only writes
+/// knows what its writes purge. Every attribute is optional, and so is `#[cache(...)]` itself;
+/// several `#[cache(...)]` add up.
+///
+/// ```ignore
+/// use sea_orm::entity::prelude::*;
+/// use sea_orm_cache::CacheEntity;
+///
+/// #[derive(Clone, Debug, PartialEq, DeriveEntityModel, CacheEntity)]
+/// #[sea_orm(table_name = "book")]
+/// #[cache(ttl = "10m", negative_ttl = "30s", index("shelf_id"))]
+/// #[cache(tags("publisher:{publisher_id}"), purges("report"))]
+/// #[cache(warmup(limit = 1000, order = "title"))]
+/// pub struct Model {
+///     #[sea_orm(primary_key)]
+///     pub id: i64,
+///     pub shelf_id: i64,
+///     pub publisher_id: i64,
+///     pub title: String,
+/// }
+/// ```
+///
+/// # Attributes
+///
+/// | attribute | meaning | allowed |
+/// |---|---|---|
+/// | `ttl = "10m"` | how long rows and lists live | a duration from 1ms to 10 years (`"30s"`, `"1h 30m"`, `"7days"`), or a class whose duration the cache is configured with: `"short"`, `"medium"`, `"long"`, `"static"` |
+/// | `negative_ttl = "30s"` | how long "there is no such row" lives | as `ttl` |
+/// | `namespace = "catalog"` | groups the entity's entries, to invalidate them together | letters, digits, `_` and `-` |
+/// | `tags("publisher:{publisher_id}")` | user tags that entries made of this entity's rows carry | any text; `{field}` stands for a field's value, `{{` and `}}` for braces |
+/// | `index("shelf_id")` | fields by which lists are read: a list that pins one depends on the rows with that value, not on the whole table | fields with a column |
+/// | `purges("report")` | user tags that any write to this entity's table purges | fixed names |
+/// | `warmup` | load all rows at start-up | |
+/// | `warmup(limit = 1000, batch = 200, order = "title desc")` | load at most `limit` rows, `batch` rows per query, in this order (by primary key if not given) | numbers above 0; one field, with `asc` or `desc` |
+/// | `skip` | never cache this entity; its writes still purge what depends on its table | alone or with `purges` |
+///
+/// Fields are named as in the struct, also where the column has another name: `column_name`,
+/// `enum_name` and `rename_all` of `#[sea_orm(...)]` are followed. A field under
+/// `#[sea_orm(ignore)]` has no column and cannot be named.
+///
+/// # Errors
+///
+/// Anything else is a compile error at the attribute or literal that is wrong, with what is
+/// allowed there; all errors of a declaration are reported together.
+#[proc_macro_derive(CacheEntity, attributes(cache))]
+pub fn derive_cache_entity(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    expand::expand(&input).unwrap_or_else(|error| error.into_compile_error()).into()
+}

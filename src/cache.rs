@@ -1,0 +1,544 @@
+//! [`Cache`], the handle people hold: entries of the application's own, invalidation by hand,
+//! statistics.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use sea_orm::EntityTrait;
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::runtime::Handle;
+
+use crate::{
+    CacheBuilder, CacheConfig, CacheError,
+    entity::{CodecError, EntityDescriptor, Registry, RowReader, RowWriter, TtlSpec},
+    freshness::{
+        Bypass, Freshness, Loaded, Look, Outcome, Payload, PayloadKind, PurgeQueue, PurgeSet, Question,
+    },
+    keys::Keyspace,
+    observe::{CacheStats, Counters},
+    statement::Memo,
+    store::Store,
+};
+
+/// Under which name the application's own entries are counted.
+const OWN: &str = "(own)";
+/// Keys that [`Cache::invalidate_pattern`] looks at, at most.
+const PATTERN_LIMIT: usize = 100_000;
+/// Bytes of statement texts and their analysis that are remembered.
+const MEMO_BYTES: u64 = 8 << 20;
+
+/// A cache: a namespace in a store, the policies of the declared entities, and statistics.
+///
+/// Cheap to clone; clones are the same cache. Wrap a database connection with
+/// [`CachedConnection::new`](crate::CachedConnection::new) to cache what it reads; use the methods
+/// here for entries of the application's own.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use sea_orm_cache::{Cache, EntryOptions};
+///
+/// let cache = Cache::builder().namespace("docs").build().await?;
+/// let mut loads = 0;
+/// for _ in 0..3 {
+///     let answer: u32 = cache
+///         .get_or_load("answer", EntryOptions::new().tag("deep thought"), || async {
+///             loads += 1;
+///             Ok::<_, std::io::Error>(42)
+///         })
+///         .await?;
+///     assert_eq!(answer, 42);
+/// }
+/// assert_eq!(loads, 1);
+/// cache.invalidate_tag("deep thought").await;
+/// assert_eq!(cache.get::<u32>("answer").await?, None);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Cache {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) config: CacheConfig,
+    pub(crate) keys: Keyspace,
+    pub(crate) freshness: Arc<Freshness>,
+    pub(crate) registry: Registry,
+    pub(crate) counters: Counters,
+    pub(crate) memo: Memo,
+    pub(crate) loaders: crate::warmup::Loaders,
+}
+
+/// How one entry of the application's own is kept.
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct EntryOptions {
+    ttl: Option<TtlSpec>,
+    tags: Vec<String>,
+    tables: Vec<String>,
+    fresh: bool,
+}
+
+impl EntryOptions {
+    /// The defaults: the cache's default time to live, no tags.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How long the entry lives; at most the cache's `max_ttl`.
+    pub fn ttl(mut self, ttl: impl Into<TtlSpec>) -> Self {
+        self.ttl = Some(ttl.into());
+        self
+    }
+
+    /// A tag of the application's own; [`Cache::invalidate_tag`] makes the entry a miss.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.tags.push(tag.into());
+        self
+    }
+
+    /// The entry is made of this entity's rows: any write to its table purges it.
+    pub fn entity<E: EntityTrait>(self, entity: E) -> Self {
+        self.table(entity.table_name())
+    }
+
+    /// The entry is made of this table's rows: any write to it purges it.
+    pub fn table(mut self, table: impl AsRef<str>) -> Self {
+        self.tables.push(table.as_ref().to_lowercase());
+        self
+    }
+
+    /// Do not look in the cache; load, and store what was loaded.
+    pub fn fresh(mut self) -> Self {
+        self.fresh = true;
+        self
+    }
+}
+
+impl Cache {
+    /// Starts building a cache.
+    pub fn builder() -> CacheBuilder {
+        CacheBuilder::default()
+    }
+
+    /// A cache as the environment says; see [`CacheBuilder::from_env`] for the variables.
+    ///
+    /// # Errors
+    /// A variable whose value cannot work; the error names it.
+    pub async fn from_env() -> Result<Self, CacheError> {
+        Self::builder().from_env()?.build().await
+    }
+
+    pub(crate) fn assemble(
+        config: CacheConfig,
+        store: Arc<dyn Store>,
+        runtime: Handle,
+        entities: Vec<EntityDescriptor>,
+    ) -> Self {
+        let keys = Keyspace::new(&config.namespace);
+        let registry = Registry::linked();
+        for entity in entities {
+            registry.add(entity);
+        }
+        let queue = PurgeQueue::new(config.max_undelivered, keys.everything());
+        let inner = Inner {
+            keys,
+            freshness: Arc::new(Freshness::new(store, queue, runtime)),
+            registry,
+            counters: Counters::default(),
+            memo: Memo::with_capacity(MEMO_BYTES),
+            loaders: crate::warmup::Loaders::default(),
+            config,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// How this cache behaves.
+    #[must_use]
+    pub fn config(&self) -> &CacheConfig {
+        &self.inner.config
+    }
+
+    /// Reads an entry. One round trip; two the first time this process sees an entry with tags.
+    ///
+    /// A value that cannot be read as `T` is `None`, as is any trouble with the store: a cache
+    /// that is away is an empty cache.
+    ///
+    /// # Errors
+    /// None today; the signature leaves room.
+    pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, CacheError> {
+        Ok(self.get_many(&[key]).await?.pop().flatten())
+    }
+
+    /// Reads many entries in one round trip; answers in the order of the keys.
+    ///
+    /// # Errors
+    /// None today; the signature leaves room.
+    pub async fn get_many<T: DeserializeOwned>(&self, keys: &[&str]) -> Result<Vec<Option<T>>, CacheError> {
+        let counters = self.inner.counters.table(OWN);
+        if !self.inner.config.enabled {
+            keys.iter().for_each(|_| counters.count(Outcome::Bypass(Bypass::Disabled)));
+            return Ok(keys.iter().map(|_| None).collect());
+        }
+        let options = EntryOptions::default();
+        let questions: Vec<_> = keys.iter().map(|key| self.question(key, &options)).collect();
+        let looks = self.inner.freshness.look_many(&questions).await;
+        let values = looks.into_iter().map(|look| match look {
+            Look::Hit { kind, payload } => {
+                let value = decode_own(kind, &payload);
+                counters.count(if value.is_some() { Outcome::Hit } else { Outcome::Miss });
+                value
+            }
+            Look::Miss(_) => {
+                counters.count(Outcome::Miss);
+                None
+            }
+            Look::Bypass(reason) => {
+                counters.count(Outcome::Bypass(reason));
+                None
+            }
+        });
+        Ok(values.collect())
+    }
+
+    /// Stores an entry, whatever was there. Two round trips.
+    ///
+    /// The value counts as made *now*: if it was computed from data that has changed since, prefer
+    /// [`get_or_load`](Self::get_or_load), which takes its stamps before it computes.
+    ///
+    /// # Errors
+    /// The value cannot be written, or the store did not take it.
+    pub async fn set<T: Serialize>(
+        &self,
+        key: &str,
+        value: &T,
+        options: EntryOptions,
+    ) -> Result<(), CacheError> {
+        self.set_many(&[(key, value)], options).await
+    }
+
+    /// Stores many entries with the same options. Two round trips, however many.
+    ///
+    /// # Errors
+    /// A value cannot be written (nothing is stored then), or the store did not take them.
+    pub async fn set_many<T: Serialize>(
+        &self,
+        entries: &[(&str, &T)],
+        options: EntryOptions,
+    ) -> Result<(), CacheError> {
+        if !self.inner.config.enabled || entries.is_empty() {
+            return Ok(());
+        }
+        let options = options.fresh();
+        let mut questions = Vec::with_capacity(entries.len());
+        let mut payloads = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let bytes = encode_own(*value).map_err(|error| CacheError::Unwritable {
+                key: (*key).to_owned(),
+                reason: error.to_string(),
+            })?;
+            let limit = self.inner.config.max_entry_bytes;
+            if bytes.len() > limit {
+                return Err(CacheError::Unwritable {
+                    key: (*key).to_owned(),
+                    reason: format!("{} bytes, more than max_entry_bytes = {limit}", bytes.len()),
+                });
+            }
+            questions.push(self.question(key, &options));
+            payloads.push(own_payload(bytes));
+        }
+        self.inner.freshness.put(&questions, payloads).await?;
+        Ok(())
+    }
+
+    /// Reads an entry or computes and stores it ("remember"). One round trip on a hit; two and the
+    /// load on a miss. One load per key in this process, however many tasks ask at a time.
+    ///
+    /// The tags are stamped before `load` begins: an invalidation during the load makes what it
+    /// brings a miss. Do not ask for the same key inside `load`; it would wait for itself.
+    ///
+    /// Cancel safe: if the loading caller goes away, another waiting one takes over.
+    ///
+    /// # Errors
+    /// Those of `load`. Trouble with the store means that `load` runs.
+    pub async fn get_or_load<T, E, L, F>(&self, key: &str, options: EntryOptions, load: L) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        L: FnOnce() -> F,
+        F: Future<Output = Result<T, E>>,
+    {
+        let counters = self.inner.counters.table(OWN);
+        if !self.inner.config.enabled {
+            counters.count(Outcome::Bypass(Bypass::Disabled));
+            return load().await;
+        }
+        let question = self.question(key, &options);
+        let load = || async {
+            let value = load().await?;
+            let payload = match encode_own(&value) {
+                Ok(bytes) => self.storable(own_payload(bytes)),
+                Err(error) => {
+                    tracing::warn!(%error, "a loaded value cannot be stored");
+                    None
+                }
+            };
+            Ok(Loaded { value, payload })
+        };
+        let fetched = self.inner.freshness.fetch(&question, decode_own, load).await?;
+        counters.count(fetched.outcome);
+        Ok(fetched.value)
+    }
+
+    /// Is there a valid entry? One round trip.
+    ///
+    /// # Errors
+    /// None today; the signature leaves room.
+    pub async fn exists(&self, key: &str) -> Result<bool, CacheError> {
+        let question = self.question(key, &EntryOptions::default());
+        Ok(self.inner.config.enabled && matches!(self.inner.freshness.look(&question).await, Look::Hit { .. }))
+    }
+
+    /// Drops an entry; true if one was there. One round trip.
+    ///
+    /// # Errors
+    /// The store did not answer; the entry may still be there.
+    pub async fn delete(&self, key: &str) -> Result<bool, CacheError> {
+        Ok(self.delete_many(&[key]).await? > 0)
+    }
+
+    /// Drops entries; says how many were there. One round trip.
+    ///
+    /// # Errors
+    /// The store did not answer; the entries may still be there.
+    pub async fn delete_many(&self, keys: &[&str]) -> Result<u64, CacheError> {
+        let keys: Vec<_> = keys.iter().map(|key| self.inner.keys.user_entry(key)).collect();
+        Ok(self.inner.freshness.store().delete(&keys).await?)
+    }
+
+    /// Makes every entry with this tag a miss, however many there are. One round trip.
+    ///
+    /// If the store is away the invalidation is queued and delivered before this process trusts
+    /// the store again; so are all the `invalidate` methods. Cancel safe.
+    pub async fn invalidate_tag(&self, tag: &str) {
+        self.invalidate_tags(&[tag]).await;
+    }
+
+    /// Makes every entry with any of these tags a miss. One round trip.
+    pub async fn invalidate_tags(&self, tags: &[&str]) {
+        let mut set = PurgeSet::default();
+        for tag in tags {
+            self.inner.purge_user_tag(&mut set, tag);
+        }
+        self.inner.freshness.purge(set).await;
+    }
+
+    /// Makes everything that was read from this entity's table a miss. One round trip.
+    pub async fn invalidate_entity<E: EntityTrait>(&self) {
+        self.invalidate_table(E::default().table_name()).await;
+    }
+
+    /// Makes everything that was read from this table a miss. One round trip.
+    pub async fn invalidate_table(&self, table: &str) {
+        let mut set = PurgeSet::default();
+        self.inner.purge_table(&mut set, &table.to_lowercase());
+        self.inner.freshness.purge(set).await;
+    }
+
+    /// Makes one row a miss, and the lists that may hold it. One round trip.
+    pub async fn invalidate_row<E: EntityTrait>(
+        &self,
+        key: impl sea_orm::sea_query::IntoValueTuple,
+    ) {
+        let descriptor = self.inner.registry.entity::<E>();
+        let values: Vec<_> = key.into_value_tuple().into_iter().collect();
+        let mut set = PurgeSet::default();
+        self.inner.purge_row(&mut set, &descriptor, &values);
+        self.inner.freshness.purge(set).await;
+    }
+
+    /// Makes the entries of all entities with `#[cache(namespace = "...")]` a miss. One round trip.
+    pub async fn invalidate_group(&self, group: &str) {
+        let mut set = PurgeSet::default();
+        set.tags.insert(self.inner.keys.group(group));
+        self.inner.freshness.purge(set).await;
+    }
+
+    /// Makes everything in the namespace a miss. One round trip, however much there is; the memory
+    /// comes back as entries expire.
+    pub async fn clear(&self) {
+        let mut set = PurgeSet::default();
+        set.tags.insert(self.inner.keys.everything());
+        self.inner.freshness.purge(set).await;
+    }
+
+    /// Drops entries whose key, without the namespace, matches `pattern` (`*` stands for any text:
+    /// `row:book:*`, `e:dashboard*`). Says how many were dropped.
+    ///
+    /// An operator's tool: it scans the namespace in bounded steps, many round trips, and looks at
+    /// no more than 100,000 keys. It drops entries, not tags: a load that is under way may still
+    /// store what it brings. For anything that runs more than now and then, use tags.
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn invalidate_pattern(&self, pattern: &str) -> Result<u64, CacheError> {
+        let prefix = self.inner.keys.prefix();
+        let store = self.inner.freshness.store();
+        let tags = [format!("{prefix}t:"), format!("{prefix}u:"), format!("{prefix}g:")];
+        let keys: Vec<_> = store
+            .scan(&prefix, PATTERN_LIMIT)
+            .await?
+            .into_iter()
+            .filter(|key| !tags.iter().any(|tag| key.starts_with(tag)))
+            .filter(|key| key.strip_prefix(&prefix).is_some_and(|rest| matches_pattern(pattern, rest)))
+            .map(crate::store::EntryKey::from_full)
+            .collect();
+        let mut dropped = 0;
+        for chunk in keys.chunks(1000) {
+            dropped += store.delete(chunk).await?;
+        }
+        Ok(dropped)
+    }
+
+    /// Up to `limit` keys of the namespace, in order: entries and tags. An operator's tool, like
+    /// [`invalidate_pattern`](Self::invalidate_pattern).
+    ///
+    /// # Errors
+    /// The store did not answer.
+    pub async fn keys(&self, limit: usize) -> Result<Vec<String>, CacheError> {
+        let mut keys = self.inner.freshness.store().scan(&self.inner.keys.prefix(), limit).await?;
+        keys.sort_unstable();
+        Ok(keys)
+    }
+
+    /// A word for the store: `memory`, `redis`.
+    #[must_use]
+    pub fn store_name(&self) -> &'static str {
+        self.inner.freshness.store().name()
+    }
+
+    /// The counters since the cache was built, or since [`reset_stats`](Self::reset_stats).
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        let mut stats = self.inner.counters.snapshot();
+        stats.delayed_purges = self.inner.freshness.delayed_purges();
+        stats.undelivered_tags = self.inner.freshness.undelivered() as u64;
+        stats
+    }
+
+    /// Sets the counters to zero.
+    pub fn reset_stats(&self) {
+        self.inner.counters.reset();
+    }
+
+    /// Is the store there? One round trip.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn ping(&self) -> Result<(), CacheError> {
+        Ok(self.inner.freshness.store().ping().await?)
+    }
+
+    /// Waits until every queued purge was delivered, at most for `patience`. True if it came about.
+    /// Call it before the process ends.
+    pub async fn drain(&self, patience: Duration) -> bool {
+        self.inner.freshness.drained(patience).await
+    }
+
+    fn question(&self, key: &str, options: &EntryOptions) -> Question {
+        let keys = &self.inner.keys;
+        let config = &self.inner.config;
+        let ttl = options.ttl.map_or(config.default_ttl, |spec| config.ttl(spec));
+        let mut also: Vec<_> = options.tags.iter().map(|tag| keys.user_tag(tag)).collect();
+        also.extend(options.tables.iter().map(|table| keys.table(table)));
+        Question {
+            key: keys.user_entry(key),
+            tags: vec![keys.everything()],
+            only_if_missing: Vec::new(),
+            family: None,
+            also,
+            ttl: ttl.max(Duration::from_millis(1)),
+            negative_ttl: config.negative_ttl,
+            fresh: options.fresh,
+        }
+    }
+
+    /// The payload if it may be stored, by its size.
+    pub(crate) fn storable(&self, payload: Payload) -> Option<Payload> {
+        if payload.bytes.len() <= self.inner.config.max_entry_bytes {
+            return Some(payload);
+        }
+        self.inner.counters.not_stored.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        tracing::debug!(bytes = payload.bytes.len(), "larger than max_entry_bytes: not stored");
+        None
+    }
+}
+
+impl Inner {
+    /// Everything that depends on a table.
+    pub(crate) fn purge_table(&self, set: &mut PurgeSet, folded: &str) {
+        set.tags.insert(self.keys.table(folded));
+        set.tags.insert(self.keys.any_row(folded));
+    }
+
+    /// A tag of the application's own; and the tag that stands for "some tag was invalidated".
+    pub(crate) fn purge_user_tag(&self, set: &mut PurgeSet, tag: &str) {
+        set.tags.insert(self.keys.user_tag(tag));
+        set.tags.insert(self.keys.any_user_tag());
+    }
+}
+
+fn encode_own<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    let mut writer = RowWriter::default();
+    writer.custom(value)?;
+    Ok(writer.finish())
+}
+
+fn own_payload(bytes: Vec<u8>) -> Payload {
+    Payload { kind: PayloadKind::Custom, bytes, more: Vec::new(), depends_on_family: false }
+}
+
+fn decode_own<T: DeserializeOwned>(kind: PayloadKind, payload: &Bytes) -> Option<T> {
+    if kind != PayloadKind::Custom {
+        return None;
+    }
+    let mut reader = RowReader::new(payload);
+    let value = reader.custom().ok()?;
+    reader.finish().ok()?;
+    Some(value)
+}
+
+/// `*` matches any text; everything else matches itself. Linear in the text for each `*`.
+fn matches_pattern(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let parts: Vec<_> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    let mut rest = rest;
+    for part in middle {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_whole_keys() {
+        for (pattern, text, expected) in [
+            ("row:book:*", "row:book:7@1", true),
+            ("row:book:*", "row:bookmark:7@1", false),
+            ("*book*", "row:book:7@1", true),
+            ("e:a*b*c", "e:a1b2c", true),
+            ("e:a*b*c", "e:acb", false),
+            ("e:x", "e:x", true),
+            ("e:x", "e:xy", false),
+            ("*", "", true),
+            ("a*a", "a", false),
+        ] {
+            assert_eq!(matches_pattern(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

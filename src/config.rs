@@ -1,0 +1,407 @@
+//! Configuration: by builder, or from the environment. Every bad value is one clear error, before
+//! anything runs.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    Cache, CacheError,
+    entity::{CacheEntity, EntityDescriptor, TtlClass, TtlSpec},
+    store::{MemoryStore, Store},
+};
+
+/// Longest time to live that can be asked for: a year. What is longer is a typing error.
+const LONGEST_TTL: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// How a [`Cache`] behaves. Read it with [`Cache::config`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CacheConfig {
+    /// What every key in the store begins with.
+    pub namespace: String,
+    /// Time to live where neither the entity nor the call says. Ten minutes.
+    pub default_ttl: Duration,
+    /// Time to live of "there is no such row" where nobody says. Thirty seconds.
+    pub negative_ttl: Duration,
+    /// The four classes: short (1 min), medium (10 min), long (1 h), static (1 day).
+    pub ttl_classes: [Duration; 4],
+    /// No entry lives longer, whoever asks. One week.
+    pub max_ttl: Duration,
+    /// Off: reads go to the database, writes still purge. The roll-back switch.
+    pub enabled: bool,
+    /// Larger payloads are not stored. One mebibyte.
+    pub max_entry_bytes: usize,
+    /// A statement or transaction that touches more rows than this purges the table's rows as a
+    /// whole. One thousand.
+    pub max_row_tags: usize,
+    /// More undelivered tags than this become a purge of the namespace. Ten thousand.
+    pub max_undelivered: usize,
+    /// Does [`warm_up`](crate::CachedConnection::warm_up) load anything?
+    pub warm_up: bool,
+    /// Loaders that run at a time during warm-up. Four.
+    pub warm_up_concurrency: usize,
+}
+
+impl Default for CacheConfig {
+    fn default() -> Self {
+        let minutes = |n: u64| Duration::from_secs(n * 60);
+        Self {
+            namespace: "app".to_owned(),
+            default_ttl: minutes(10),
+            negative_ttl: Duration::from_secs(30),
+            ttl_classes: [minutes(1), minutes(10), minutes(60), minutes(24 * 60)],
+            max_ttl: minutes(7 * 24 * 60),
+            enabled: true,
+            max_entry_bytes: 1 << 20,
+            max_row_tags: 1000,
+            max_undelivered: 10_000,
+            warm_up: true,
+            warm_up_concurrency: 4,
+        }
+    }
+}
+
+impl CacheConfig {
+    /// The duration that a specification stands for here, no longer than [`Self::max_ttl`].
+    #[must_use]
+    pub fn ttl(&self, spec: TtlSpec) -> Duration {
+        let ttl = match spec {
+            TtlSpec::For(ttl) => ttl,
+            TtlSpec::Class(class) => self.ttl_classes[class as usize],
+        };
+        ttl.min(self.max_ttl)
+    }
+
+    fn check(&self) -> Result<(), CacheError> {
+        let bad = |what: &str, why: &str| Err(CacheError::Config(format!("{what} {why}")));
+        if self.namespace.is_empty() {
+            return bad("namespace", "is empty; give the application's name, such as \"bookshop\"");
+        }
+        let ttls = [("default_ttl", self.default_ttl), ("negative_ttl", self.negative_ttl), ("max_ttl", self.max_ttl)];
+        let classes = ["short", "medium", "long", "static"].into_iter().zip(self.ttl_classes);
+        for (what, ttl) in ttls.into_iter().chain(classes) {
+            if ttl < Duration::from_millis(1) {
+                return bad(what, "is zero; nothing can live for no time. To switch the cache off: enabled(false)");
+            }
+            if ttl > LONGEST_TTL {
+                return bad(what, "is longer than a year");
+            }
+        }
+        for (what, number) in [
+            ("max_entry_bytes", self.max_entry_bytes),
+            ("max_row_tags", self.max_row_tags),
+            ("max_undelivered", self.max_undelivered),
+            ("warm_up_concurrency", self.warm_up_concurrency),
+        ] {
+            if number == 0 {
+                return bad(what, "is zero; it must be at least 1");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+enum StoreChoice {
+    Memory { bytes: u64 },
+    #[cfg(feature = "redis")]
+    Redis(crate::store::redis::RedisConfig),
+    Custom(Arc<dyn Store>),
+}
+
+/// Bytes that the in-process store holds at most, unless configured: 64 MiB.
+const MEMORY_BYTES: u64 = 64 << 20;
+
+/// Builds a [`Cache`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), sea_orm_cache::CacheError> {
+/// use std::time::Duration;
+/// use sea_orm_cache::Cache;
+///
+/// let cache = Cache::builder().namespace("bookshop").default_ttl(Duration::from_secs(300)).build().await?;
+/// assert_eq!(cache.config().namespace, "bookshop");
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "a builder does nothing until it is built"]
+pub struct CacheBuilder {
+    config: CacheConfig,
+    store: StoreChoice,
+    entities: Vec<EntityDescriptor>,
+}
+
+impl Default for CacheBuilder {
+    fn default() -> Self {
+        Self {
+            config: CacheConfig::default(),
+            store: StoreChoice::Memory { bytes: MEMORY_BYTES },
+            entities: Vec::new(),
+        }
+    }
+}
+
+impl CacheBuilder {
+    /// What every key in the store begins with. Processes that share a database share a namespace;
+    /// two databases never do. Characters other than letters, digits, `_`, `-` and `.` are escaped
+    /// in keys. Default: `app`.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.config.namespace = namespace.into();
+        self
+    }
+
+    /// Keeps entries in Redis: `redis://[[user]:password@]host[:port][/db]`, `unix://...`.
+    /// Nothing is connected until [`build`](Self::build); a server that is away then is not an
+    /// error, reads go to the database until it is back.
+    #[cfg(feature = "redis")]
+    pub fn redis(self, url: impl Into<String>) -> Self {
+        self.redis_with(crate::store::redis::RedisConfig::new(url))
+    }
+
+    /// Keeps entries in Redis, with timeouts, credentials and number of connections of your own.
+    #[cfg(feature = "redis")]
+    pub fn redis_with(mut self, config: crate::store::redis::RedisConfig) -> Self {
+        self.store = StoreChoice::Redis(config);
+        self
+    }
+
+    /// Keeps entries in this process, at most this many bytes of them. The default, with 64 MiB.
+    /// For a single process: others would not see its purges.
+    pub fn in_process(mut self, bytes: u64) -> Self {
+        self.store = StoreChoice::Memory { bytes };
+        self
+    }
+
+    /// Keeps entries in a store of your own.
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = StoreChoice::Custom(store);
+        self
+    }
+
+    /// Time to live where neither the entity nor the call says.
+    pub fn default_ttl(mut self, ttl: Duration) -> Self {
+        self.config.default_ttl = ttl;
+        self
+    }
+
+    /// Time to live of "there is no such row".
+    pub fn negative_ttl(mut self, ttl: Duration) -> Self {
+        self.config.negative_ttl = ttl;
+        self
+    }
+
+    /// What a class of lifetimes means.
+    pub fn ttl_class(mut self, class: TtlClass, ttl: Duration) -> Self {
+        self.config.ttl_classes[class as usize] = ttl;
+        self
+    }
+
+    /// No entry lives longer than this.
+    pub fn max_ttl(mut self, ttl: Duration) -> Self {
+        self.config.max_ttl = ttl;
+        self
+    }
+
+    /// `false`: reads go to the database; writes still purge, so that switching on again is safe.
+    pub fn enabled(mut self, enabled: bool) -> Self {
+        self.config.enabled = enabled;
+        self
+    }
+
+    /// Larger payloads are not stored.
+    pub fn max_entry_bytes(mut self, bytes: usize) -> Self {
+        self.config.max_entry_bytes = bytes;
+        self
+    }
+
+    /// A statement or transaction that touches more rows purges the table's rows as a whole.
+    pub fn max_row_tags(mut self, rows: usize) -> Self {
+        self.config.max_row_tags = rows;
+        self
+    }
+
+    /// More undelivered tags than this become a purge of the namespace.
+    pub fn max_undelivered(mut self, tags: usize) -> Self {
+        self.config.max_undelivered = tags;
+        self
+    }
+
+    /// Whether a warm-up loads anything.
+    pub fn warm_up(mut self, on: bool) -> Self {
+        self.config.warm_up = on;
+        self
+    }
+
+    /// Loaders that run at a time during warm-up.
+    pub fn warm_up_concurrency(mut self, loaders: usize) -> Self {
+        self.config.warm_up_concurrency = loaders;
+        self
+    }
+
+    /// Declares an entity by hand. Derived entities register themselves; this is for platforms
+    /// whose linker drops them, and for policies written without the derive.
+    pub fn entity<E>(mut self) -> Self
+    where
+        E: CacheEntity,
+        E::ActiveModel: sea_orm::TryIntoModel<E::Model>,
+        E::Model: Send + Sync,
+    {
+        self.entities.push(EntityDescriptor::of::<E>());
+        self
+    }
+
+    /// Reads the environment:
+    ///
+    /// | variable | meaning | default |
+    /// |---|---|---|
+    /// | `REDIS_URL` | where entries are kept | in process |
+    /// | `CACHE_PREFIX` | the namespace | `app` |
+    /// | `CACHE_DEFAULT_TTL` | `90s`, `10m`, `1h 30m`, or seconds | `10m` |
+    /// | `CACHE_ENABLED` | `false`: read the database; writes still purge | `true` |
+    /// | `CACHE_WARMUP` | `false`: warm-up loads nothing | `true` |
+    ///
+    /// An unset or empty variable leaves what the builder has. Errors name the variable.
+    pub fn from_env(self) -> Result<Self, CacheError> {
+        self.from_vars(|name| match std::env::var(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(std::env::VarError::NotPresent) => Ok(None),
+            Err(std::env::VarError::NotUnicode(_)) => Err(CacheError::Config(format!("{name} is not UTF-8"))),
+        })
+    }
+
+    pub(crate) fn from_vars(
+        mut self,
+        var: impl Fn(&str) -> Result<Option<String>, CacheError>,
+    ) -> Result<Self, CacheError> {
+        let get = |name: &str| Ok::<_, CacheError>(var(name)?.filter(|value| !value.trim().is_empty()));
+        if let Some(prefix) = get("CACHE_PREFIX")? {
+            // `bookshop:` is how prefixes are often written; the separator is the crate's.
+            self = self.namespace(prefix.trim().trim_end_matches(':'));
+        }
+        if let Some(text) = get("CACHE_DEFAULT_TTL")? {
+            self.config.default_ttl = parse_ttl("CACHE_DEFAULT_TTL", &text)?;
+        }
+        if let Some(text) = get("CACHE_ENABLED")? {
+            self.config.enabled = parse_switch("CACHE_ENABLED", &text)?;
+        }
+        if let Some(text) = get("CACHE_WARMUP")? {
+            self.config.warm_up = parse_switch("CACHE_WARMUP", &text)?;
+        }
+        if let Some(url) = get("REDIS_URL")? {
+            self = self.redis_from_env(url)?;
+        }
+        Ok(self)
+    }
+
+    #[cfg(feature = "redis")]
+    fn redis_from_env(self, url: String) -> Result<Self, CacheError> {
+        let config = crate::store::redis::RedisConfig::new(url);
+        config.validate().map_err(|error| CacheError::Config(format!("REDIS_URL: {error}")))?;
+        Ok(self.redis_with(config))
+    }
+
+    #[cfg(not(feature = "redis"))]
+    fn redis_from_env(self, _url: String) -> Result<Self, CacheError> {
+        Err(CacheError::Config(
+            "REDIS_URL is set, but sea-orm-cache was built without its `redis` feature".to_owned(),
+        ))
+    }
+
+    /// Builds the cache. Must be called on a Tokio runtime, which the background work (delayed
+    /// purges, reconnecting) then uses.
+    ///
+    /// # Errors
+    /// A setting that cannot work. A Redis server that is away is not an error.
+    pub async fn build(self) -> Result<Cache, CacheError> {
+        self.config.check()?;
+        let store: Arc<dyn Store> = match self.store {
+            StoreChoice::Memory { bytes } => Arc::new(MemoryStore::with_capacity(bytes)),
+            #[cfg(feature = "redis")]
+            StoreChoice::Redis(config) => Arc::new(crate::store::redis::RedisStore::connect(config).await?),
+            StoreChoice::Custom(store) => store,
+        };
+        let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
+            CacheError::Config("Cache::builder().build() must be awaited on a Tokio runtime".to_owned())
+        })?;
+        Ok(Cache::assemble(self.config, store, runtime, self.entities))
+    }
+}
+
+fn parse_ttl(name: &str, text: &str) -> Result<Duration, CacheError> {
+    let text = text.trim();
+    let ttl = match text.parse::<u64>() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => humantime::parse_duration(text).ok(),
+    };
+    let ttl = ttl.filter(|ttl| *ttl >= Duration::from_millis(1) && *ttl <= LONGEST_TTL);
+    ttl.ok_or_else(|| {
+        CacheError::Config(format!(
+            "{name} is {text:?}; give a time from 1ms to a year, such as 90s, 10m, 1h 30m, or a number of seconds"
+        ))
+    })
+}
+
+fn parse_switch(name: &str, text: &str) -> Result<bool, CacheError> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(CacheError::Config(format!("{name} is {text:?}; give true or false"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(vars: &[(&str, &str)]) -> Result<CacheBuilder, CacheError> {
+        CacheBuilder::default().from_vars(|name| {
+            Ok(vars.iter().find(|(there, _)| *there == name).map(|(_, value)| (*value).to_owned()))
+        })
+    }
+
+    #[test]
+    fn the_environment_sets_what_it_names_and_leaves_the_rest() {
+        let builder = from(&[("CACHE_PREFIX", "shop:"), ("CACHE_DEFAULT_TTL", "90"), ("CACHE_ENABLED", "off")]);
+        let config = builder.unwrap().config;
+        assert_eq!(config.namespace, "shop");
+        assert_eq!(config.default_ttl, Duration::from_secs(90));
+        assert!(!config.enabled);
+        assert!(config.warm_up);
+        assert_eq!(from(&[("CACHE_DEFAULT_TTL", " ")]).unwrap().config.default_ttl, Duration::from_secs(600));
+    }
+
+    // case F13
+    #[test]
+    fn every_bad_variable_is_an_error_that_names_it() {
+        for (name, value) in [
+            ("CACHE_DEFAULT_TTL", "soon"),
+            ("CACHE_DEFAULT_TTL", "0"),
+            ("CACHE_DEFAULT_TTL", "-5"),
+            ("CACHE_DEFAULT_TTL", "99999999999999999999"),
+            ("CACHE_DEFAULT_TTL", "400d"),
+            ("CACHE_ENABLED", "maybe"),
+            ("CACHE_WARMUP", "2"),
+            ("REDIS_URL", "not a url"),
+            ("REDIS_URL", "http://127.0.0.1/"),
+        ] {
+            let error = from(&[(name, value)]).expect_err(value).to_string();
+            assert!(error.contains(name), "{name}={value}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_setting_that_cannot_work_is_refused_before_anything_runs() {
+        let bad = [
+            CacheBuilder::default().namespace(""),
+            CacheBuilder::default().default_ttl(Duration::ZERO),
+            CacheBuilder::default().negative_ttl(Duration::MAX),
+            CacheBuilder::default().ttl_class(TtlClass::Static, Duration::ZERO),
+            CacheBuilder::default().max_ttl(Duration::ZERO),
+            CacheBuilder::default().max_entry_bytes(0),
+            CacheBuilder::default().max_row_tags(0),
+            CacheBuilder::default().warm_up_concurrency(0),
+        ];
+        for builder in bad {
+            assert!(matches!(builder.build().await, Err(CacheError::Config(_))));
+        }
+    }
+}

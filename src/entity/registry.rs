@@ -1,0 +1,217 @@
+//! The declared entities of this process, by type and by table.
+//!
+//! Declarations register themselves when the program is linked, because a process that only
+//! writes must know what its writes purge before it has ever read the entity.
+
+use std::{
+    any::TypeId,
+    collections::HashMap,
+    fmt,
+    sync::{Arc, RwLock},
+};
+
+use once_cell::sync::OnceCell;
+use sea_orm::{
+    ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, PrimaryKeyToColumn, Statement, Value,
+};
+
+use super::{CacheEntity, EntityPolicy, Fingerprint, KeyClass};
+use crate::warmup::{WarmUpLoader, entity_loader};
+
+/// One column of a primary key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyColumn {
+    pub(crate) name: &'static str,
+    pub(crate) class: KeyClass,
+}
+
+/// All that the crate needs to know of one entity type, with the type erased.
+#[derive(Clone)]
+pub struct EntityDescriptor {
+    pub(crate) type_id: TypeId,
+    /// Table name as declared.
+    pub(crate) table: &'static str,
+    pub(crate) schema: Option<String>,
+    pub(crate) key: Vec<KeyColumn>,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) policy: EntityPolicy,
+    pub(crate) warm_up: Option<WarmUpLoader>,
+    /// The text of a select of one row by its key, per backend, once it was needed.
+    by_key: Arc<[OnceCell<String>; 3]>,
+}
+
+impl EntityDescriptor {
+    /// Describes an entity with a declared policy. Called by what the derive generates.
+    pub fn of<E>() -> Self
+    where
+        E: CacheEntity,
+        E::ActiveModel: sea_orm::TryIntoModel<E::Model>,
+        E::Model: Send + Sync,
+    {
+        let policy = E::cache_policy();
+        let warm_up = policy.warm_up.clone().map(|warm_up| entity_loader::<E>(warm_up));
+        let mut descriptor = Self::with_policy::<E>(policy);
+        descriptor.warm_up = warm_up;
+        descriptor
+    }
+
+    /// Describes an entity that nobody declared: the defaults.
+    pub(crate) fn undeclared<E: EntityTrait>() -> Self {
+        Self::with_policy::<E>(EntityPolicy::default())
+    }
+
+    fn with_policy<E: EntityTrait>(policy: EntityPolicy) -> Self {
+        let entity = E::default();
+        let column = |column: E::Column| KeyColumn {
+            name: column.as_str(),
+            class: KeyClass::of(column.def().get_column_type()),
+        };
+        Self {
+            type_id: TypeId::of::<E>(),
+            table: entity.table_name(),
+            schema: entity.schema_name().map(str::to_owned),
+            key: E::PrimaryKey::iter().map(|key| column(key.into_column())).collect(),
+            fingerprint: Fingerprint::of::<E>(),
+            policy,
+            warm_up: None,
+            by_key: Arc::default(),
+        }
+    }
+
+    /// The key values of a statement that selects one whole row by its primary key, with nothing
+    /// else to it; `None` for any other statement.
+    pub(crate) fn selects_by_key(
+        &self,
+        statement: &Statement,
+        by_key: impl FnOnce() -> String,
+    ) -> Option<Vec<Value>> {
+        let backend = match statement.db_backend {
+            DbBackend::Postgres => 0,
+            DbBackend::MySql => 1,
+            DbBackend::Sqlite => 2,
+            _ => return None,
+        };
+        if *self.by_key[backend].get_or_init(by_key) != statement.sql {
+            return None;
+        }
+        let values = &statement.values.as_ref()?.0;
+        // The key's values come first, the limit last.
+        (values.len() == self.key.len() + 1).then(|| values[..self.key.len()].to_vec())
+    }
+}
+
+impl fmt::Debug for EntityDescriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EntityDescriptor")
+            .field("table", &self.table)
+            .field("key", &self.key)
+            .field("fingerprint", &self.fingerprint)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the derive leaves in the program for [`Registry::linked`] to find.
+pub struct EntityRegistration {
+    describe: fn() -> EntityDescriptor,
+}
+
+impl EntityRegistration {
+    /// Registers what `describe` answers.
+    pub const fn new(describe: fn() -> EntityDescriptor) -> Self {
+        Self { describe }
+    }
+}
+
+inventory::collect!(EntityRegistration);
+
+/// What is known of a table, over all entities declared on it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TablePolicy {
+    /// The primary key, if all entities on the table agree on it.
+    pub(crate) key: Option<Vec<KeyColumn>>,
+    /// User tags that a write purges.
+    pub(crate) purges: Vec<&'static str>,
+    /// The entities, whose row entries a write by key unlinks.
+    pub(crate) entities: Vec<Arc<EntityDescriptor>>,
+}
+
+/// Entities by type and tables by folded name.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    // A std lock: held for a map look-up, never across an await.
+    known: RwLock<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    by_type: HashMap<TypeId, Arc<EntityDescriptor>>,
+    by_table: HashMap<Box<str>, Arc<TablePolicy>>,
+}
+
+impl Registry {
+    /// All entities that were linked into this program.
+    pub(crate) fn linked() -> Self {
+        let registry = Self::default();
+        for registration in inventory::iter::<EntityRegistration> {
+            registry.add((registration.describe)());
+        }
+        registry
+    }
+
+    /// Adds an entity; a second declaration of the same type changes nothing.
+    pub(crate) fn add(&self, descriptor: EntityDescriptor) -> Arc<EntityDescriptor> {
+        let mut known = self.known.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(there) = known.by_type.get(&descriptor.type_id) {
+            return there.clone();
+        }
+        let descriptor = Arc::new(descriptor);
+        known.by_type.insert(descriptor.type_id, descriptor.clone());
+        let table: Box<str> = descriptor.table.to_lowercase().into();
+        let mut policy = known.by_table.get(&table).map(|t| TablePolicy::clone(t)).unwrap_or_default();
+        policy.include(descriptor.clone());
+        known.by_table.insert(table, Arc::new(policy));
+        descriptor
+    }
+
+    /// The descriptor of an entity type; learns an undeclared one, so that from then on its
+    /// writes by key purge by key.
+    pub(crate) fn entity<E: EntityTrait>(&self) -> Arc<EntityDescriptor> {
+        let known = self.known.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(there) = known.by_type.get(&TypeId::of::<E>()) {
+            return there.clone();
+        }
+        drop(known);
+        self.add(EntityDescriptor::undeclared::<E>())
+    }
+
+    /// What is known of a table, by its folded name.
+    pub(crate) fn table(&self, folded: &str) -> Option<Arc<TablePolicy>> {
+        self.known.read().unwrap_or_else(|poisoned| poisoned.into_inner()).by_table.get(folded).cloned()
+    }
+
+    /// Every known entity, in the order of table names.
+    pub(crate) fn entities(&self) -> Vec<Arc<EntityDescriptor>> {
+        let known = self.known.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut all: Vec<_> = known.by_type.values().cloned().collect();
+        all.sort_by_key(|descriptor| descriptor.table);
+        all
+    }
+}
+
+impl TablePolicy {
+    fn include(&mut self, descriptor: Arc<EntityDescriptor>) {
+        // Two entities on one table with different keys: no key can be trusted to name a row.
+        self.key = match (self.entities.is_empty(), &self.key) {
+            (true, _) => Some(descriptor.key.clone()),
+            (false, Some(key)) if *key == descriptor.key => Some(key.clone()),
+            (false, _) => None,
+        };
+        for tag in &descriptor.policy.purges {
+            if !self.purges.contains(tag) {
+                self.purges.push(tag);
+            }
+        }
+        self.entities.push(descriptor);
+    }
+}

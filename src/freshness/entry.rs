@@ -1,0 +1,222 @@
+//! An entry as bytes: a header that says which stamps it depends on, then the payload.
+//!
+//! ```text
+//! "SC" version(1) crc32(4, little endian) header(postcard) payload
+//! ```
+//!
+//! The checksum covers the entry key, the header and the payload: an entry that was truncated,
+//! damaged, or copied under another key is a miss.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    entity::FORMAT,
+    store::{EntryKey, Stamp, TagKey, TagState},
+};
+
+const MAGIC: [u8; 2] = *b"SC";
+const PREFIX: usize = MAGIC.len() + 1 + 4;
+
+/// What the payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PayloadKind {
+    /// "There is no such row."
+    Missing,
+    /// Rows, by column values.
+    Rows,
+    /// A value of the user's own type.
+    Custom,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header<'a> {
+    kind: PayloadKind,
+    /// Hash of the tag keys that the reader must ask for, in order.
+    asked: [u8; 8],
+    /// For each of those tags its stamp, or zero where the entry does not depend on it.
+    stamps: Vec<[u8; 8]>,
+    /// Tags that only the content of the entry names, each with its stamp.
+    #[serde(borrow)]
+    more: Vec<(&'a str, [u8; 8])>,
+}
+
+/// An entry about to be stored.
+#[derive(Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) kind: PayloadKind,
+    /// The tags every reader of this key asks for, and the stamp taken from each; `None` where
+    /// this entry does not depend on the tag.
+    pub(crate) asked: &'a [TagKey],
+    pub(crate) stamps: &'a [Option<Stamp>],
+    /// Further tags, known only once the content is.
+    pub(crate) more: &'a [(TagKey, Stamp)],
+    pub(crate) payload: &'a [u8],
+}
+
+/// An entry read back. Not yet known to be valid.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) kind: PayloadKind,
+    stamps: Vec<u64>,
+    more: Vec<(TagKey, u64)>,
+    pub(crate) payload: Bytes,
+}
+
+impl Entry<'_> {
+    pub(crate) fn encode(&self, key: &EntryKey) -> Option<Bytes> {
+        let header = Header {
+            kind: self.kind,
+            asked: asked_hash(self.asked),
+            stamps: self.stamps.iter().map(|s| s.map_or(0, Stamp::get).to_le_bytes()).collect(),
+            more: self.more.iter().map(|(tag, stamp)| (tag.as_str(), stamp.get().to_le_bytes())).collect(),
+        };
+        let mut out = Vec::with_capacity(PREFIX + 32 + 8 * self.stamps.len() + self.payload.len());
+        out.extend_from_slice(&MAGIC);
+        out.push(FORMAT);
+        out.extend_from_slice(&[0; 4]);
+        let mut out = postcard::to_extend(&header, out).ok()?;
+        out.extend_from_slice(self.payload);
+        let sum = checksum(key, &out[PREFIX..]);
+        out[PREFIX - 4..PREFIX].copy_from_slice(&sum.to_le_bytes());
+        Some(out.into())
+    }
+}
+
+impl Decoded {
+    /// Reads an entry; `None` if it is not one of ours for this key and these tags.
+    pub(crate) fn read(key: &EntryKey, asked: &[TagKey], bytes: &Bytes) -> Option<Self> {
+        let rest = bytes.get(PREFIX..)?;
+        if bytes[..2] != MAGIC || bytes[2] != FORMAT {
+            return None;
+        }
+        let sum = u32::from_le_bytes(bytes[PREFIX - 4..PREFIX].try_into().ok()?);
+        if sum != checksum(key, rest) {
+            return None;
+        }
+        let (header, payload): (Header<'_>, &[u8]) = postcard::take_from_bytes(rest).ok()?;
+        if header.asked != asked_hash(asked) || header.stamps.len() != asked.len() {
+            return None;
+        }
+        Some(Self {
+            kind: header.kind,
+            stamps: header.stamps.iter().map(|s| u64::from_le_bytes(*s)).collect(),
+            more: header
+                .more
+                .iter()
+                .map(|(tag, stamp)| (TagKey::from_full(*tag), u64::from_le_bytes(*stamp)))
+                .collect(),
+            payload: bytes.slice_ref(payload),
+        })
+    }
+
+    /// Do all asked tags still carry the recorded stamps?
+    pub(crate) fn holds(&self, found: &[TagState]) -> bool {
+        self.stamps.len() == found.len()
+            && self.stamps.iter().zip(found).all(|(recorded, now)| *recorded == 0 || same(*recorded, *now))
+    }
+
+    /// The further tags that have to be looked at before the entry may be served.
+    pub(crate) fn more(&self) -> impl ExactSizeIterator<Item = &TagKey> {
+        self.more.iter().map(|(tag, _)| tag)
+    }
+
+    /// Do the further tags, in the order of [`Self::more`], still carry the recorded stamps?
+    pub(crate) fn more_holds<'t>(&self, mut now: impl FnMut(&TagKey) -> Option<&'t TagState>) -> bool {
+        self.more.iter().all(|(tag, recorded)| now(tag).is_some_and(|state| same(*recorded, *state)))
+    }
+}
+
+fn same(recorded: u64, now: TagState) -> bool {
+    matches!(now, TagState::Stamp(stamp) if stamp.get() == recorded)
+}
+
+fn asked_hash(asked: &[TagKey]) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    for tag in asked {
+        hasher.update(tag.as_str().as_bytes());
+        hasher.update(&[0]);
+    }
+    let mut out = [0; 8];
+    out.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    out
+}
+
+fn checksum(key: &EntryKey, rest: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key.as_str().as_bytes());
+    hasher.update(rest);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(name: &str) -> TagKey {
+        TagKey::from_full(name)
+    }
+
+    fn sample() -> (EntryKey, Vec<TagKey>, Vec<Option<Stamp>>, Bytes) {
+        let key = EntryKey::from_full("ns:row:book:7@0");
+        let asked = vec![tag("ns:t"), tag("ns:t:book:*"), tag("ns:t:book")];
+        let stamps = vec![Some(Stamp::fresh()), Some(Stamp::fresh()), None];
+        let more = [(tag("ns:u:publisher%3A3"), Stamp::fresh())];
+        let entry =
+            Entry { kind: PayloadKind::Rows, asked: &asked, stamps: &stamps, more: &more, payload: b"row" };
+        let bytes = entry.encode(&key).unwrap();
+        (key, asked, stamps, bytes)
+    }
+
+    fn states(stamps: &[Option<Stamp>]) -> Vec<TagState> {
+        stamps.iter().map(|s| s.map_or(TagState::Absent, TagState::Stamp)).collect()
+    }
+
+    #[test]
+    fn an_entry_is_valid_only_while_every_tag_it_depends_on_keeps_its_stamp() {
+        let (key, asked, stamps, bytes) = sample();
+        let entry = Decoded::read(&key, &asked, &bytes).unwrap();
+        assert_eq!(&entry.payload[..], b"row");
+        let now = states(&stamps);
+        assert!(entry.holds(&now));
+        for dependent in 0..2 {
+            for other in [TagState::Absent, TagState::Barrier, TagState::Stamp(Stamp::fresh())] {
+                let mut changed = now.clone();
+                changed[dependent] = other;
+                assert!(!entry.holds(&changed));
+            }
+        }
+        let mut changed = now;
+        changed[2] = TagState::Stamp(Stamp::fresh());
+        assert!(entry.holds(&changed), "the third tag is one it does not depend on");
+    }
+
+    // case F7
+    #[test]
+    fn a_damaged_or_foreign_entry_is_not_an_entry() {
+        let (key, asked, _, bytes) = sample();
+        for cut in 0..bytes.len() {
+            assert!(Decoded::read(&key, &asked, &bytes.slice(..cut)).is_none(), "cut at {cut}");
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut damaged = bytes.to_vec();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(Decoded::read(&key, &asked, &damaged.into()).is_none(), "bit {bit}");
+        }
+        let elsewhere = EntryKey::from_full("ns:row:book:8@0");
+        assert!(Decoded::read(&elsewhere, &asked, &bytes).is_none(), "copied under another key");
+        let mut longer = bytes.to_vec();
+        longer.push(0);
+        assert!(Decoded::read(&key, &asked, &longer.into()).is_none());
+    }
+
+    // case F9
+    #[test]
+    fn an_entry_made_under_other_tags_is_a_miss() {
+        let (key, mut asked, _, bytes) = sample();
+        asked.push(tag("ns:g:catalog"));
+        assert!(Decoded::read(&key, &asked, &bytes).is_none());
+        asked.truncate(2);
+        assert!(Decoded::read(&key, &asked, &bytes).is_none());
+    }
+}

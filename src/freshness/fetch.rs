@@ -1,0 +1,725 @@
+//! A cached read: look, and if that is a miss, load and fill.
+//!
+//! Round trips: a hit is one. A miss is two and the load: the look, which already puts down the
+//! stamps that are missing, and the store of the entry, which the caller does not wait for. One
+//! more when another process purged a tag since this one last saw it.
+
+use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::{
+    Decoded, Entry, PayloadKind,
+    flight::{Boarding, Flights, Landing, Leader, landed},
+    hints::Hints,
+    purge::PurgeQueue,
+};
+use crate::store::{EntryKey, EntryWrite, Found, Stamp, Store, StoreError, TagKey, TagProbe, TagState};
+
+/// A stamp outlives every entry that refers to it by at least this much.
+const STAMP_MARGIN: Duration = Duration::from_secs(60);
+
+/// How long a landed flight can still be joined. A reader may have asked the store just before
+/// the entry was there and be scheduled just after; it saw the same stamps, so what the flight
+/// brought is as good for it as the entry.
+const LINGER: Duration = Duration::from_millis(250);
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) key: EntryKey,
+    /// The tags that any entry under this key may depend on. Every reader and filler of the key
+    /// names the same ones in the same order.
+    pub(crate) tags: Vec<TagKey>,
+    /// Those of the tags, by position, that an entry does not depend on once it holds something:
+    /// the table's tag, of a row that exists.
+    pub(crate) only_if_missing: Vec<usize>,
+    /// That of the tags, by position, which every invalidation of a tag by hand purges. Asked for
+    /// when the content may name tags that were not stamped before the load.
+    pub(crate) family: Option<usize>,
+    /// Further tags that the caller knows. Readers of the same key need not agree on them: the
+    /// entry names them itself.
+    pub(crate) also: Vec<TagKey>,
+    pub(crate) ttl: Duration,
+    pub(crate) negative_ttl: Duration,
+    /// Do not look, load and refill.
+    pub(crate) fresh: bool,
+}
+
+/// What a load brought: the value for the caller, and the payload for the store.
+pub(crate) struct Loaded<T> {
+    pub(crate) value: T,
+    /// `None`: not to be stored (too big, or it would not come back as it was).
+    pub(crate) payload: Option<Payload>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Payload {
+    pub(crate) kind: PayloadKind,
+    pub(crate) bytes: Vec<u8>,
+    /// Tags that only the content names.
+    pub(crate) more: Vec<TagKey>,
+    /// The content names too many tags: depend on all of them at once.
+    pub(crate) depends_on_family: bool,
+}
+
+/// Why a read did not use the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bypass {
+    /// The cache is switched off.
+    Disabled,
+    /// The read is inside a transaction.
+    InTransaction,
+    /// The statement cannot be cached.
+    Uncacheable,
+    /// The entity is declared `skip`.
+    Skipped,
+    /// The store is away or answered with an error.
+    StoreAway,
+    /// A writer's COMMIT is in flight on one of the tags.
+    Barrier,
+    /// A purge of one of the tags has not been delivered yet.
+    PurgePending,
+    /// The store took no stamp for one of the tags.
+    NoStamp,
+}
+
+impl std::fmt::Display for Bypass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Disabled => "the cache is switched off",
+            Self::InTransaction => "inside a transaction",
+            Self::Uncacheable => "the statement cannot be cached",
+            Self::Skipped => "the entity is declared skip",
+            Self::StoreAway => "the cache store is away",
+            Self::Barrier => "a write to it is being committed",
+            Self::PurgePending => "a purge of it has not been delivered yet",
+            Self::NoStamp => "the cache store took no stamp",
+        })
+    }
+}
+
+/// How a read was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// From the store.
+    Hit,
+    /// Loaded, and handed to the store.
+    Miss,
+    /// By the load of another task that asked for the same at the same time.
+    Joined,
+    /// From the database alone.
+    Bypass(Bypass),
+}
+
+/// An answered read.
+#[derive(Debug)]
+pub(crate) struct Fetched<T> {
+    pub(crate) value: T,
+    pub(crate) outcome: Outcome,
+}
+
+/// What looking found for one question.
+pub(crate) enum Look {
+    Hit { kind: PayloadKind, payload: Bytes },
+    Miss(Stamps),
+    Bypass(Bypass),
+}
+
+/// Stamps taken before a load.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stamps {
+    asked: Vec<Stamp>,
+    /// Of the further tags that the caller named, in that order; behind them, of those that the
+    /// entry's content named when it was last seen.
+    more: Vec<(TagKey, Stamp)>,
+}
+
+impl Stamps {
+    /// The stamps of all tags that the caller named: what a flight is known by. Those that only a
+    /// hint named are left out, since two callers may have different hints.
+    fn of_the_question(&self, question: &Question) -> Vec<Stamp> {
+        let named = self.more.iter().take(question.also.len()).map(|(_, stamp)| *stamp);
+        self.asked.iter().copied().chain(named).collect()
+    }
+}
+
+/// A tag's stamp from before a load.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    tag: TagKey,
+    stamp: Stamp,
+}
+
+impl Guard {
+    /// Does the tag, one of those that the question asks for, carry the same stamp now?
+    pub(crate) fn stands(&self, question: &Question, now: &Stamps) -> bool {
+        let position = question.tags.iter().position(|tag| *tag == self.tag);
+        position.and_then(|position| now.asked.get(position)) == Some(&self.stamp)
+    }
+}
+
+/// The driver of the protocol.
+#[derive(Debug)]
+pub(crate) struct Freshness {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) hints: Hints,
+    pub(super) queue: Arc<PurgeQueue>,
+    pub(super) runtime: Handle,
+    flights: Arc<Flights>,
+}
+
+impl Freshness {
+    pub(crate) fn new(store: Arc<dyn Store>, queue: Arc<PurgeQueue>, runtime: Handle) -> Self {
+        Self { store, hints: Hints::new(), queue, runtime, flights: Flights::new() }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Answers a question from the store or by `load`.
+    ///
+    /// `decode` turns a payload into a value; `None` makes it a miss. `load` runs at most once.
+    /// Cancel safe: dropping the future abandons the flight it leads, and a waiter takes over.
+    pub(crate) async fn fetch<T, E, L, F>(
+        &self,
+        question: &Question,
+        decode: impl Fn(PayloadKind, &Bytes) -> Option<T>,
+        load: L,
+    ) -> Result<Fetched<T>, E>
+    where
+        L: FnOnce() -> F,
+        F: Future<Output = Result<Loaded<T>, E>>,
+    {
+        let mut failed_flights = 0;
+        loop {
+            let stamps = match self.look(question).await {
+                Look::Hit { kind, payload } => match decode(kind, &payload) {
+                    Some(value) => return Ok(Fetched { value, outcome: Outcome::Hit }),
+                    // Not readable: load it anew under a flight of its own.
+                    None => return self.refill(question, load).await,
+                },
+                Look::Bypass(reason) => return bypass(reason, load).await,
+                Look::Miss(stamps) => stamps,
+            };
+            if question.fresh {
+                return self.lead(question, stamps, None, load).await;
+            }
+            match self.flights.board(&question.key, &stamps.of_the_question(question)) {
+                Boarding::Lead(leader) => return self.lead(question, stamps, Some(leader), load).await,
+                Boarding::Follow(flight) => match landed(flight).await {
+                    Landing::Loaded { kind, payload } => {
+                        if let Some(value) = decode(kind, &payload) {
+                            return Ok(Fetched { value, outcome: Outcome::Joined });
+                        }
+                        failed_flights = 2;
+                    }
+                    Landing::Failed => failed_flights += 1,
+                    // The leader's caller went away; one of us becomes the next leader.
+                    Landing::Abandoned => {}
+                },
+            }
+            // A failing database must not be asked by one waiter after the other.
+            if failed_flights >= 2 {
+                let loaded = load().await?;
+                return Ok(Fetched { value: loaded.value, outcome: Outcome::Miss });
+            }
+        }
+    }
+
+    /// An entry was there and its stamps hold, but it cannot be decoded.
+    async fn refill<T, E, L, F>(&self, question: &Question, load: L) -> Result<Fetched<T>, E>
+    where
+        L: FnOnce() -> F,
+        F: Future<Output = Result<Loaded<T>, E>>,
+    {
+        let again = Question { fresh: true, ..question.clone() };
+        match self.look(&again).await {
+            Look::Miss(stamps) => self.lead(&again, stamps, None, load).await,
+            Look::Bypass(reason) => bypass(reason, load).await,
+            Look::Hit { .. } => bypass(Bypass::Uncacheable, load).await,
+        }
+    }
+
+    async fn lead<T, E, L, F>(
+        &self,
+        question: &Question,
+        stamps: Stamps,
+        leader: Option<Leader>,
+        load: L,
+    ) -> Result<Fetched<T>, E>
+    where
+        L: FnOnce() -> F,
+        F: Future<Output = Result<Loaded<T>, E>>,
+    {
+        let Loaded { value, payload } = match load().await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                if let Some(leader) = leader {
+                    leader.land(Landing::Failed);
+                }
+                return Err(error);
+            }
+        };
+        match payload {
+            Some(payload) => self.fill(question, stamps, payload, leader).await,
+            None => {
+                if let Some(leader) = leader {
+                    leader.land(Landing::Failed);
+                }
+            }
+        }
+        Ok(Fetched { value, outcome: Outcome::Miss })
+    }
+
+    /// Lands the flight and hands the entry to the store. Starts the store's work at once, so that
+    /// it is ahead of whatever this caller asks next, but does not wait for it.
+    async fn fill(&self, question: &Question, stamps: Stamps, payload: Payload, leader: Option<Leader>) {
+        let Some((write, keep)) = self.prepare(question, stamps, &payload).await else {
+            if let Some(leader) = leader {
+                leader.land(Landing::Failed);
+            }
+            return;
+        };
+        let linger = write.ttl.min(LINGER);
+        let landing = Landing::Loaded { kind: payload.kind, payload: payload.bytes.into() };
+        let leader = leader.map(|leader| leader.announce(landing));
+        let unfinished = self.begin_write(vec![write], keep).await;
+        if unfinished.is_some() || leader.is_some() {
+            self.runtime.spawn(async move {
+                if let Some(unfinished) = unfinished {
+                    unfinished.await;
+                }
+                if let Some(leader) = leader {
+                    tokio::time::sleep(linger).await;
+                    drop(leader);
+                }
+            });
+        }
+    }
+
+    /// Starts storing entries at once, so that whatever is asked next on the same connection comes
+    /// after them; what is left to wait for is returned.
+    async fn begin_write(
+        &self,
+        writes: Vec<EntryWrite>,
+        keep: Vec<(TagKey, Duration)>,
+    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
+        let store = self.store.clone();
+        let mut work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            if let Err(error) = store.write(&writes, &keep).await {
+                tracing::debug!(%error, entries = writes.len(), "entries were not stored");
+            }
+        });
+        futures_util::poll!(work.as_mut()).is_pending().then_some(work)
+    }
+
+    /// The entry to write and the tags whose life it needs; `None` if it must not be stored.
+    async fn prepare(
+        &self,
+        question: &Question,
+        stamps: Stamps,
+        payload: &Payload,
+    ) -> Option<(EntryWrite, Vec<(TagKey, Duration)>)> {
+        let missing = payload.kind == PayloadKind::Missing;
+        let ttl = jittered(if missing { question.negative_ttl } else { question.ttl });
+        let more = self.stamps_of_content(question, &stamps, payload).await?;
+        let depends: Vec<Option<Stamp>> = stamps
+            .asked
+            .iter()
+            .enumerate()
+            .map(|(position, stamp)| {
+                let family = question.family == Some(position);
+                let spared = !missing && question.only_if_missing.contains(&position)
+                    || family && !payload.depends_on_family;
+                (!spared).then_some(*stamp)
+            })
+            .collect();
+        let entry = Entry {
+            kind: payload.kind,
+            asked: &question.tags,
+            stamps: &depends,
+            more: &more,
+            payload: &payload.bytes,
+        };
+        let bytes = entry.encode(&question.key)?;
+        let life = ttl + STAMP_MARGIN;
+        let keep = question
+            .tags
+            .iter()
+            .zip(&depends)
+            .filter(|(_, stamp)| stamp.is_some())
+            .map(|(tag, _)| tag)
+            .chain(more.iter().map(|(tag, _)| tag))
+            .map(|tag| (tag.clone(), life))
+            .collect();
+        self.hints.saw_more(&question.key, more.into_iter().map(|(tag, _)| tag).collect());
+        Some((EntryWrite { key: question.key.clone(), bytes, ttl }, keep))
+    }
+
+    /// Stamps of the tags that the loaded content names. Those that were not guessed before the
+    /// load are taken now, which is sound only if nobody invalidated any tag by hand since.
+    async fn stamps_of_content(
+        &self,
+        question: &Question,
+        before: &Stamps,
+        payload: &Payload,
+    ) -> Option<Vec<(TagKey, Stamp)>> {
+        let known = |tag: &TagKey| before.more.iter().find(|(there, _)| there == tag).map(|(_, s)| *s);
+        let mut stamps = Vec::with_capacity(question.also.len() + payload.more.len());
+        let mut unknown = Vec::new();
+        for tag in question.also.iter().chain(&payload.more) {
+            match known(tag) {
+                Some(stamp) => stamps.push((tag.clone(), stamp)),
+                None => unknown.push(tag.clone()),
+            }
+        }
+        if unknown.is_empty() {
+            return Some(stamps);
+        }
+        let mut probes: Vec<_> = unknown.iter().map(|tag| proposal(tag, question.ttl)).collect();
+        let family = question.family?;
+        probes.push(only_look(&question.tags[family]));
+        let found = self.store.read(&[], &probes).await.ok()?;
+        let (tags, family_now) = found.tags.split_at_checked(unknown.len())?;
+        if family_now != [TagState::Stamp(before.asked[family])] {
+            return None;
+        }
+        for (tag, state) in unknown.into_iter().zip(tags) {
+            let TagState::Stamp(stamp) = state else { return None };
+            stamps.push((tag, *stamp));
+        }
+        Some(stamps)
+    }
+
+    /// Looks at one question.
+    pub(crate) async fn look(&self, question: &Question) -> Look {
+        match self.look_many(std::slice::from_ref(question)).await.pop() {
+            Some(look) => look,
+            None => Look::Bypass(Bypass::StoreAway),
+        }
+    }
+
+    /// Looks at many questions in one round trip, or two when tags turned out to be absent.
+    pub(crate) async fn look_many(&self, questions: &[Question]) -> Vec<Look> {
+        let all = |reason| questions.iter().map(|_| Look::Bypass(reason)).collect();
+        if self.queue.holds_back(questions.iter().flat_map(|question| question.tags.iter().chain(&question.also))) {
+            return all(Bypass::PurgePending);
+        }
+        let mut glance = Glance::default();
+        let mut keys = Vec::with_capacity(questions.len());
+        for question in questions {
+            keys.push(question.key.clone());
+            for tag in question.tags.iter().chain(&question.also) {
+                glance.ask(tag, || self.probe(tag, question.ttl));
+            }
+            for tag in self.hints.more(&question.key).iter().flat_map(|more| more.iter()) {
+                glance.ask(tag, || self.probe(tag, question.ttl));
+            }
+        }
+        let entries = match self.store.read(&keys, &glance.probes).await {
+            Ok(found) if found.entries.len() == keys.len() && glance.take(&found) => found.entries,
+            Ok(_) => return all(Bypass::StoreAway),
+            Err(error) => return self.unanswered(error, questions),
+        };
+        let mut sights: Vec<_> = questions
+            .iter()
+            .zip(entries)
+            .map(|(question, bytes)| Sight::of(question, bytes, &glance))
+            .collect();
+        if let Err(error) = self.look_again(questions, &mut sights, &mut glance).await {
+            return self.unanswered(error, questions);
+        }
+        for (tag, state) in glance.answers() {
+            match state {
+                TagState::Stamp(_) => self.hints.saw_stamp(tag),
+                _ => self.hints.saw_no_stamp(tag),
+            }
+        }
+        let looks = questions
+            .iter()
+            .zip(sights)
+            .map(|(question, sight)| self.judge(question, sight, &glance))
+            .collect();
+        // A purge that failed while we were asking has left its tags in the queue.
+        if self.queue.holds_back(questions.iter().flat_map(|question| question.tags.iter().chain(&question.also))) {
+            return all(Bypass::PurgePending);
+        }
+        looks
+    }
+
+    /// The second round trip, if one is needed: tags that only an entry's content names, and
+    /// stamps for tags that were thought to carry one.
+    async fn look_again(
+        &self,
+        questions: &[Question],
+        sights: &mut [Sight],
+        glance: &mut Glance,
+    ) -> Result<(), StoreError> {
+        let mut again = Glance::default();
+        for (question, sight) in questions.iter().zip(sights.iter()) {
+            match sight {
+                Sight::Entry(entry) => {
+                    for tag in entry.more().filter(|tag| glance.state(tag).is_none()) {
+                        again.ask(tag, || only_look(tag));
+                    }
+                }
+                Sight::Nothing => {
+                    for tag in question.tags.iter().chain(&question.also) {
+                        if glance.state(tag) == Some(TagState::Absent) {
+                            again.ask(tag, || proposal(tag, question.ttl));
+                        }
+                    }
+                }
+            }
+        }
+        if again.probes.is_empty() {
+            return Ok(());
+        }
+        let found = self.store.read(&[], &again.probes).await?;
+        if again.take(&found) {
+            glance.absorb(again);
+        }
+        Ok(())
+    }
+
+    fn judge(&self, question: &Question, sight: Sight, glance: &Glance) -> Look {
+        if let Sight::Entry(entry) = sight {
+            let names_all = question.also.iter().all(|tag| entry.more().any(|there| there == tag));
+            if names_all && entry.more_holds(|tag| glance.state_ref(tag)) {
+                if entry.more().len() > 0 {
+                    self.hints.saw_more(&question.key, entry.more().cloned().collect());
+                }
+                return Look::Hit { kind: entry.kind, payload: entry.payload };
+            }
+            self.hints.saw_more(&question.key, entry.more().cloned().collect());
+        }
+        let mut stamps = Stamps::default();
+        for tag in &question.tags {
+            match glance.state(tag) {
+                Some(TagState::Stamp(stamp)) => stamps.asked.push(stamp),
+                Some(TagState::Barrier) => return Look::Bypass(Bypass::Barrier),
+                _ => return Look::Bypass(Bypass::NoStamp),
+            }
+        }
+        for tag in &question.also {
+            match glance.state(tag) {
+                Some(TagState::Stamp(stamp)) => stamps.more.push((tag.clone(), stamp)),
+                Some(TagState::Barrier) => return Look::Bypass(Bypass::Barrier),
+                _ => return Look::Bypass(Bypass::NoStamp),
+            }
+        }
+        for tag in self.hints.more(&question.key).iter().flat_map(|more| more.iter()) {
+            if let Some(TagState::Stamp(stamp)) = glance.state(tag) {
+                stamps.more.push((tag.clone(), stamp));
+            }
+        }
+        Look::Miss(stamps)
+    }
+
+    /// Stores what was loaded for several questions at once. One round trip, not waited for.
+    pub(crate) async fn fill_many(&self, fills: Vec<(Question, Stamps, Payload)>) {
+        let mut writes = Vec::with_capacity(fills.len());
+        let mut keeps: HashMap<TagKey, Duration> = HashMap::new();
+        for (question, stamps, payload) in fills {
+            if let Some((write, keep)) = self.prepare(&question, stamps, &payload).await {
+                writes.push(write);
+                for (tag, life) in keep {
+                    let longest = keeps.entry(tag).or_default();
+                    *longest = life.max(*longest);
+                }
+            }
+        }
+        if writes.is_empty() {
+            return;
+        }
+        if let Some(unfinished) = self.begin_write(writes, keeps.into_iter().collect()).await {
+            self.runtime.spawn(unfinished);
+        }
+    }
+
+    /// Stores one value under stamps taken now. Two round trips, both waited for.
+    pub(crate) async fn put(&self, questions: &[Question], payloads: Vec<Payload>) -> Result<(), StoreError> {
+        let mut writes = Vec::new();
+        let mut keeps = Vec::new();
+        for ((question, look), payload) in questions.iter().zip(self.look_many(questions).await).zip(payloads) {
+            let stamps = match look {
+                Look::Miss(stamps) => stamps,
+                Look::Hit { .. } => continue,
+                Look::Bypass(reason) => {
+                    return Err(StoreError::Unreachable { reason: reason.to_string() });
+                }
+            };
+            if let Some((write, keep)) = self.prepare(question, stamps, &payload).await {
+                writes.push(write);
+                keeps.extend(keep);
+            }
+        }
+        self.store.write(&writes, &keeps).await
+    }
+
+    /// The stamp of one tag, taken before rows are read whose keys are not known yet. `None` if
+    /// nothing may be stored.
+    pub(crate) async fn guard(&self, tag: TagKey) -> Option<Guard> {
+        if self.queue.holds_back(std::iter::once(&tag)) {
+            return None;
+        }
+        let found = self.store.read(&[], &[proposal(&tag, STAMP_MARGIN)]).await.ok()?;
+        match found.tags[..] {
+            [TagState::Stamp(stamp)] => Some(Guard { tag, stamp }),
+            _ => None,
+        }
+    }
+
+    fn probe(&self, tag: &TagKey, ttl: Duration) -> TagProbe {
+        if self.hints.is_stamped(tag) { only_look(tag) } else { proposal(tag, ttl) }
+    }
+
+    fn unanswered(&self, error: StoreError, questions: &[Question]) -> Vec<Look> {
+        tracing::debug!(%error, "the cache store did not answer a read");
+        questions.iter().map(|_| Look::Bypass(Bypass::StoreAway)).collect()
+    }
+}
+
+async fn bypass<T, E, L, F>(reason: Bypass, load: L) -> Result<Fetched<T>, E>
+where
+    L: FnOnce() -> F,
+    F: Future<Output = Result<Loaded<T>, E>>,
+{
+    let loaded = load().await?;
+    Ok(Fetched { value: loaded.value, outcome: Outcome::Bypass(reason) })
+}
+
+fn only_look(tag: &TagKey) -> TagProbe {
+    TagProbe { key: tag.clone(), propose: None }
+}
+
+/// A fresh stamp that outlives the load and the entry; the fill extends it where it has to.
+fn proposal(tag: &TagKey, ttl: Duration) -> TagProbe {
+    TagProbe { key: tag.clone(), propose: Some((Stamp::fresh(), ttl.saturating_mul(2) + STAMP_MARGIN)) }
+}
+
+/// Up to a tenth less than asked for, so that what was filled together does not expire together;
+/// never more, and never zero.
+fn jittered(ttl: Duration) -> Duration {
+    let tenth = u64::try_from(ttl.as_millis() / 10).unwrap_or(u64::MAX).min(u64::MAX - 1);
+    let less = Stamp::fresh().get() % (tenth + 1);
+    ttl.saturating_sub(Duration::from_millis(less)).max(Duration::from_millis(1))
+}
+
+/// An entry that may yet be valid, or nothing of use.
+enum Sight {
+    Entry(Decoded),
+    Nothing,
+}
+
+impl Sight {
+    fn of(question: &Question, bytes: Option<Bytes>, glance: &Glance) -> Self {
+        if question.fresh {
+            return Self::Nothing;
+        }
+        let Some(bytes) = bytes else { return Self::Nothing };
+        let Some(entry) = Decoded::read(&question.key, &question.tags, &bytes) else {
+            tracing::debug!("an entry could not be read: a miss");
+            return Self::Nothing;
+        };
+        let found: Vec<_> =
+            question.tags.iter().map(|tag| glance.state(tag).unwrap_or(TagState::Absent)).collect();
+        if entry.holds(&found) { Self::Entry(entry) } else { Self::Nothing }
+    }
+}
+
+/// The tags asked for in one round trip, each once, and their answers.
+#[derive(Default)]
+struct Glance {
+    probes: Vec<TagProbe>,
+    states: Vec<TagState>,
+    /// Position by key; only built once there are many, a scan is faster for a few.
+    index: HashMap<TagKey, usize>,
+}
+
+/// From here on a map beats a scan.
+const FEW: usize = 12;
+
+impl Glance {
+    fn ask(&mut self, tag: &TagKey, probe: impl FnOnce() -> TagProbe) {
+        if self.position(tag).is_some() {
+            return;
+        }
+        self.push(probe());
+    }
+
+    fn push(&mut self, probe: TagProbe) {
+        let position = self.probes.len();
+        if position == FEW {
+            self.index = self.probes.iter().enumerate().map(|(i, p)| (p.key.clone(), i)).collect();
+        }
+        if position >= FEW {
+            self.index.insert(probe.key.clone(), position);
+        }
+        self.probes.push(probe);
+    }
+
+    fn position(&self, tag: &TagKey) -> Option<usize> {
+        if self.probes.len() < FEW || self.index.is_empty() {
+            self.probes.iter().position(|probe| probe.key == *tag)
+        } else {
+            self.index.get(tag).copied()
+        }
+    }
+
+    /// Takes the answers; false if the store answered another number of questions.
+    fn take(&mut self, found: &Found) -> bool {
+        self.states.clone_from(&found.tags);
+        self.states.len() == self.probes.len()
+    }
+
+    fn state(&self, tag: &TagKey) -> Option<TagState> {
+        self.state_ref(tag).copied()
+    }
+
+    fn state_ref(&self, tag: &TagKey) -> Option<&TagState> {
+        self.states.get(self.position(tag)?)
+    }
+
+    /// Adds later answers; they replace earlier ones.
+    fn absorb(&mut self, later: Self) {
+        for (probe, state) in later.probes.into_iter().zip(later.states) {
+            match self.position(&probe.key) {
+                Some(position) => self.states[position] = state,
+                None => {
+                    self.push(probe);
+                    self.states.push(state);
+                }
+            }
+        }
+    }
+
+    fn answers(&self) -> impl Iterator<Item = (&TagKey, &TagState)> {
+        self.probes.iter().map(|probe| &probe.key).zip(&self.states)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // case F13
+    #[test]
+    fn jitter_takes_at_most_a_tenth_and_never_all() {
+        for _ in 0..10_000 {
+            let ttl = jittered(Duration::from_secs(100));
+            assert!(ttl <= Duration::from_secs(100) && ttl >= Duration::from_secs(90), "{ttl:?}");
+        }
+        assert_eq!(jittered(Duration::ZERO), Duration::from_millis(1));
+        assert_eq!(jittered(Duration::from_millis(9)), Duration::from_millis(9));
+        let _ = jittered(Duration::MAX);
+    }
+}

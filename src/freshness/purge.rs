@@ -1,0 +1,287 @@
+//! Purges: tags made absent and row entries unlinked, at once or, if the store does not answer,
+//! by a background task that does not give up.
+
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{runtime::Handle, sync::Notify};
+
+use super::Freshness;
+use crate::store::{EntryKey, Store, TagKey};
+
+/// First and longest pause between attempts to deliver.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a statement or a transaction made wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PurgeSet {
+    /// Tags to make absent. This is the purge.
+    pub(crate) tags: BTreeSet<TagKey>,
+    /// Entries that can be named: dropped to give the memory back.
+    pub(crate) entries: BTreeSet<EntryKey>,
+}
+
+impl PurgeSet {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.tags.is_empty() && self.entries.is_empty()
+    }
+
+    pub(crate) fn merge(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+        } else {
+            self.tags.extend(other.tags);
+            self.entries.extend(other.entries);
+        }
+    }
+
+    fn clear(&mut self) {
+        self.tags.clear();
+        self.entries.clear();
+    }
+}
+
+/// Purges that have not been delivered. While one is in here, this process treats its tags as if a
+/// writer's barrier stood on them.
+#[derive(Debug)]
+pub(crate) struct PurgeQueue {
+    // A std lock: held for set operations, never across an await.
+    state: Mutex<Undelivered>,
+    /// Is anything in there? Lets every read pass at the cost of one load.
+    any: AtomicBool,
+    /// Wakes whoever waits for the queue to be empty.
+    empty: Notify,
+    /// More tags than this become one: everything in the namespace.
+    bound: usize,
+    everything: TagKey,
+    /// How many purges were not delivered at the first attempt.
+    pub(crate) delayed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Undelivered {
+    waiting: PurgeSet,
+    /// What the background task is delivering now.
+    under_way: PurgeSet,
+    running: bool,
+}
+
+impl PurgeQueue {
+    pub(crate) fn new(bound: usize, everything: TagKey) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::default(),
+            any: AtomicBool::new(false),
+            empty: Notify::new(),
+            bound,
+            everything,
+            delayed: AtomicU64::new(0),
+        })
+    }
+
+    /// Must a read of these tags go to the database?
+    pub(crate) fn holds_back<'a>(&self, mut tags: impl Iterator<Item = &'a TagKey>) -> bool {
+        if !self.any.load(Ordering::Acquire) {
+            return false;
+        }
+        let state = self.lock();
+        tags.any(|tag| state.waiting.tags.contains(tag) || state.under_way.tags.contains(tag))
+    }
+
+    /// How many tags wait.
+    pub(crate) fn depth(&self) -> usize {
+        let state = self.lock();
+        state.waiting.tags.len() + state.under_way.tags.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Undelivered> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Takes a purge over and makes sure that somebody delivers it.
+    fn push(self: &Arc<Self>, set: PurgeSet, store: &Arc<dyn Store>, runtime: &Handle) {
+        self.delayed.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.lock();
+        state.waiting.merge(set);
+        // case C12: memory is bounded; the namespace's tag stands for everything.
+        if state.waiting.tags.len() > self.bound || state.waiting.entries.len() > self.bound {
+            tracing::warn!(bound = self.bound, "too many undelivered purges: purging the whole namespace");
+            state.waiting.clear();
+            state.waiting.tags.insert(self.everything.clone());
+        }
+        self.any.store(true, Ordering::Release);
+        if !state.running {
+            state.running = true;
+            runtime.spawn(self.clone().deliver(store.clone()));
+        }
+    }
+
+    /// Delivers until nothing waits.
+    async fn deliver(self: Arc<Self>, store: Arc<dyn Store>) {
+        let mut pause = FIRST_PAUSE;
+        while let Some(set) = self.next() {
+            let tags: Vec<_> = set.tags.into_iter().collect();
+            let entries: Vec<_> = set.entries.into_iter().collect();
+            match store.purge(&tags, &entries).await {
+                Ok(()) => {
+                    tracing::info!(tags = tags.len(), "a delayed purge was delivered");
+                    pause = FIRST_PAUSE;
+                    self.lock().under_way.clear();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, tags = tags.len(), "a purge could not be delivered; trying again");
+                    // Whichever comes first: the store says that it is back, or it is time.
+                    let _ = tokio::time::timeout(pause, store.recovered()).await;
+                    if pause < LONGEST_PAUSE {
+                        tokio::time::sleep(pause / 2).await;
+                        pause *= 2;
+                    }
+                }
+            }
+        }
+        self.empty.notify_waiters();
+    }
+
+    /// The next set to deliver: what is under way still, and what has come since.
+    fn next(&self) -> Option<PurgeSet> {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        state.under_way.merge(waiting);
+        if state.under_way.is_empty() {
+            state.running = false;
+            self.any.store(false, Ordering::Release);
+            return None;
+        }
+        Some(state.under_way.clone())
+    }
+
+    /// Waits until everything was delivered, at most for `patience`. True if it was.
+    pub(crate) async fn drained(&self, patience: Duration) -> bool {
+        let wait = async {
+            loop {
+                let notified = self.empty.notified();
+                if !self.any.load(Ordering::Acquire) {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        tokio::time::timeout(patience, wait).await.is_ok()
+    }
+}
+
+impl Freshness {
+    /// The duty to purge: taken before a write is sent, so that the purge happens even if whoever
+    /// writes goes away.
+    pub(crate) fn ticket(self: &Arc<Self>, set: PurgeSet) -> PurgeTicket {
+        PurgeTicket { freshness: self.clone(), set: Some(set) }
+    }
+
+    /// Purges now: a ticket taken and delivered.
+    pub(crate) async fn purge(self: &Arc<Self>, set: PurgeSet) {
+        self.ticket(set).deliver().await;
+    }
+
+    /// Waits until no purge is queued. True if that came about in time.
+    pub(crate) async fn drained(&self, patience: Duration) -> bool {
+        self.queue.drained(patience).await
+    }
+
+    /// Tags that wait to be purged.
+    pub(crate) fn undelivered(&self) -> usize {
+        self.queue.depth()
+    }
+
+    /// Purges that were not delivered at the first attempt.
+    pub(crate) fn delayed_purges(&self) -> u64 {
+        self.queue.delayed.load(Ordering::Relaxed)
+    }
+}
+
+/// A purge that has not been confirmed: dropped, it goes to the queue.
+#[must_use = "a ticket that is dropped purges in the background"]
+pub(crate) struct PurgeTicket {
+    freshness: Arc<Freshness>,
+    set: Option<PurgeSet>,
+}
+
+impl PurgeTicket {
+    /// Makes the tags absent. Returns once the store has confirmed it or, if it does not answer in
+    /// its time, once the purge is queued and its tags are bypassed here. Never an error: the
+    /// write that it follows is durable.
+    ///
+    /// Cancel safe: a dropped future leaves the purge to the background task. One round trip.
+    pub(crate) async fn deliver(mut self) {
+        let Some(set) = &self.set else { return };
+        if set.is_empty() {
+            self.set = None;
+            return;
+        }
+        for tag in &set.tags {
+            self.freshness.hints.saw_no_stamp(tag);
+        }
+        let tags: Vec<_> = set.tags.iter().cloned().collect();
+        let entries: Vec<_> = set.entries.iter().cloned().collect();
+        match self.freshness.store.purge(&tags, &entries).await {
+            Ok(()) => self.set = None,
+            Err(error) => {
+                tracing::warn!(%error, tags = tags.len(), "a purge could not be delivered at once; queued");
+            }
+        }
+    }
+}
+
+impl Drop for PurgeTicket {
+    fn drop(&mut self) {
+        if let Some(set) = self.set.take().filter(|set| !set.is_empty()) {
+            let Freshness { queue, store, runtime, .. } = &*self.freshness;
+            queue.push(set, store, runtime);
+        }
+    }
+}
+
+/// A future that is finished whatever happens to whoever waits for it: if it is dropped half-way,
+/// a background task takes it over. A write that was sent and its purge belong together.
+pub(crate) struct Finishing<T: Send + 'static> {
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    runtime: Handle,
+}
+
+impl<T: Send + 'static> Finishing<T> {
+    pub(crate) fn new(runtime: &Handle, work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self { work: Some(Box::pin(work)), runtime: runtime.clone() }
+    }
+}
+
+impl<T: Send + 'static> Future for Finishing<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        // Taken out while it is polled: a future that panics must not be polled again by `drop`.
+        let Some(mut work) = self.work.take() else { return Poll::Pending };
+        let done = work.as_mut().poll(cx);
+        if done.is_pending() {
+            self.work = Some(work);
+        }
+        done
+    }
+}
+
+impl<T: Send + 'static> Drop for Finishing<T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.runtime.spawn(async move {
+                let _ = work.await;
+            });
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Every key that the crate puts into the store is made here.
+//!
+//! ```text
+//! bookshop:row:book:7@1f3a9c20          one row, by primary key and schema fingerprint
+//! bookshop:q:book:<hash>@1f3a9c20       the answer of a statement, by text and bound values
+//! bookshop:e:dashboard%3A7              an entry of the application's own
+//! bookshop:t:book                       tag: changed by any write to the table
+//! bookshop:t:book:*                     tag: changed by a write whose rows are not known
+//! bookshop:t:book:7                     tag: one row
+//! bookshop:t:book:~                     tag: rows whose text key is not plain (see `key_text`)
+//! bookshop:u:report                     tag of the application's own
+//! bookshop:u                            tag: purged with every tag of the application's own
+//! bookshop:g:catalog                    tag of an entity group (`#[cache(namespace = "...")]`)
+//! bookshop:t                            tag: everything in the namespace
+//! bookshop:l:warmup                     a lease
+//! ```
+//!
+//! Parts are percent-escaped, so that no separator can be smuggled in and no two different keys
+//! are written alike; a part that is too long is replaced by its hash behind a `#`, which escaping
+//! never produces. Tag keys carry no fingerprint: old and new code running side by side purge each
+//! other.
+
+use std::fmt::Write as _;
+
+use crate::{
+    entity::{Fingerprint, KeyText},
+    store::{EntryKey, TagKey},
+};
+
+/// Longest part that stands in a key as it is, in bytes after escaping.
+const LONGEST_PART: usize = 128;
+
+/// The namespace, and the keys inside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Keyspace {
+    namespace: String,
+}
+
+/// 128 bits of BLAKE3: stable across processes, platforms and versions, and hard to aim at, since
+/// the bound values of a query may come from strangers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct KeyHash([u8; 16]);
+
+impl KeyHash {
+    pub(crate) fn of(parts: &[&[u8]]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            // The length goes first, so that ("ab", "c") and ("a", "bc") differ.
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        let mut out = [0; 16];
+        out.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(out)
+    }
+}
+
+impl std::fmt::Display for KeyHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Keyspace {
+    /// `namespace` may be any text that is not empty.
+    pub(crate) fn new(namespace: &str) -> Self {
+        let mut escaped = String::with_capacity(namespace.len());
+        push_part(&mut escaped, namespace);
+        Self { namespace: escaped }
+    }
+
+    /// What every key begins with; the separator included, so that `shop` is not the beginning
+    /// of `shop2`.
+    pub(crate) fn prefix(&self) -> String {
+        format!("{}:", self.namespace)
+    }
+
+    /// The entry of one row. `key` holds the exact text of each primary-key column.
+    pub(crate) fn row(
+        &self,
+        group: Option<&str>,
+        schema: Option<&str>,
+        table: &str,
+        key: &[String],
+        fingerprint: Fingerprint,
+    ) -> EntryKey {
+        let mut out = self.entry_start(group);
+        out.push_str("row:");
+        push_table(&mut out, schema, table);
+        out.push(':');
+        for (i, part) in key.iter().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            push_part(&mut out, part);
+        }
+        let _ = write!(out, "@{fingerprint}");
+        EntryKey::from_full(out)
+    }
+
+    /// The entry of a statement's answer.
+    pub(crate) fn query(
+        &self,
+        group: Option<&str>,
+        table: &str,
+        hash: KeyHash,
+        fingerprint: Fingerprint,
+    ) -> EntryKey {
+        let mut out = self.entry_start(group);
+        out.push_str("q:");
+        push_part(&mut out, table);
+        let _ = write!(out, ":{hash}@{fingerprint}");
+        EntryKey::from_full(out)
+    }
+
+    /// An entry of the application's own.
+    pub(crate) fn user_entry(&self, key: &str) -> EntryKey {
+        EntryKey::from_full(self.one("e", key))
+    }
+
+    /// A lease of the crate's own.
+    pub(crate) fn lease(&self, name: &str) -> EntryKey {
+        EntryKey::from_full(self.one("l", name))
+    }
+
+    /// Everything in the namespace.
+    pub(crate) fn everything(&self) -> TagKey {
+        TagKey::from_full(format!("{}:t", self.namespace))
+    }
+
+    /// Any write to the table. `folded` is the lower-cased bare table name.
+    pub(crate) fn table(&self, folded: &str) -> TagKey {
+        TagKey::from_full(self.one("t", folded))
+    }
+
+    /// Writes whose rows are not known.
+    pub(crate) fn any_row(&self, folded: &str) -> TagKey {
+        let mut out = self.one("t", folded);
+        out.push_str(":*");
+        TagKey::from_full(out)
+    }
+
+    /// One row. A key with an odd part shares the table's tag for odd keys.
+    pub(crate) fn row_tag(&self, folded: &str, key: &[KeyText]) -> TagKey {
+        let mut out = self.one("t", folded);
+        out.push(':');
+        for (i, part) in key.iter().enumerate() {
+            let KeyText::Named(text) = part else { return self.odd_rows(folded) };
+            if i > 0 {
+                out.push(',');
+            }
+            push_part(&mut out, text);
+        }
+        TagKey::from_full(out)
+    }
+
+    /// All rows of the table whose key a collation might hold equal to another text.
+    pub(crate) fn odd_rows(&self, folded: &str) -> TagKey {
+        let mut out = self.one("t", folded);
+        out.push_str(":~");
+        TagKey::from_full(out)
+    }
+
+    /// A tag of the application's own.
+    pub(crate) fn user_tag(&self, tag: &str) -> TagKey {
+        TagKey::from_full(self.one("u", tag))
+    }
+
+    /// Purged with every tag of the application's own.
+    pub(crate) fn any_user_tag(&self) -> TagKey {
+        TagKey::from_full(format!("{}:u", self.namespace))
+    }
+
+    /// All entries of the entities in a group.
+    pub(crate) fn group(&self, group: &str) -> TagKey {
+        TagKey::from_full(self.one("g", group))
+    }
+
+    fn one(&self, kind: &str, part: &str) -> String {
+        let mut out = String::with_capacity(self.namespace.len() + part.len() + 16);
+        let _ = write!(out, "{}:{kind}:", self.namespace);
+        push_part(&mut out, part);
+        out
+    }
+
+    fn entry_start(&self, group: Option<&str>) -> String {
+        let mut out = self.prefix();
+        if let Some(group) = group {
+            // `@` cannot begin any other kind of key, so a group named `row` collides with nothing.
+            out.push('@');
+            push_part(&mut out, group);
+            out.push(':');
+        }
+        out
+    }
+}
+
+fn push_table(out: &mut String, schema: Option<&str>, table: &str) {
+    if let Some(schema) = schema {
+        push_part(out, schema);
+        out.push('/');
+    }
+    push_part(out, table);
+}
+
+/// Appends one part: letters, digits, `_`, `-` and `.` as they are, the rest as `%XX`.
+fn push_part(out: &mut String, part: &str) {
+    let start = out.len();
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    if out.len() - start > LONGEST_PART {
+        out.truncate(start);
+        let _ = write!(out, "#{}", KeyHash::of(&[part.as_bytes()]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(text: &str) -> KeyText {
+        KeyText::Named(text.to_owned())
+    }
+
+    // case F2, F6: these texts are what earlier releases wrote; a change makes deploys blind to
+    // each other's purges.
+    #[test]
+    fn keys_look_like_the_documented_ones_for_ever() {
+        let keys = Keyspace::new("bookshop");
+        let print = Fingerprint::of_type::<u8>("golden");
+        let row = keys.row(None, None, "book", &["7".into()], print);
+        assert_eq!(row.as_str(), format!("bookshop:row:book:7@{print}"));
+        let row = keys.row(Some("catalog"), Some("shop"), "book", &["7".into(), "a:b".into()], print);
+        assert_eq!(row.as_str(), format!("bookshop:@catalog:row:shop/book:7,a%3Ab@{print}"));
+        assert_eq!(keys.everything().as_str(), "bookshop:t");
+        assert_eq!(keys.table("book").as_str(), "bookshop:t:book");
+        assert_eq!(keys.any_row("book").as_str(), "bookshop:t:book:*");
+        assert_eq!(keys.row_tag("book", &[named("7")]).as_str(), "bookshop:t:book:7");
+        assert_eq!(keys.row_tag("book", &[named("7"), KeyText::Odd]).as_str(), "bookshop:t:book:~");
+        assert_eq!(keys.user_tag("report").as_str(), "bookshop:u:report");
+        assert_eq!(keys.group("catalog").as_str(), "bookshop:g:catalog");
+        assert_eq!(keys.user_entry("dashboard:7").as_str(), "bookshop:e:dashboard%3A7");
+        let hash = KeyHash::of(&[b"SELECT 1", b"\x03\x01\x0e"]);
+        assert_eq!(hash.to_string(), "49180ffeab84fd3fb8dc98b0a73bf2bd");
+    }
+
+    // case F1
+    #[test]
+    fn separators_inside_a_part_cannot_make_two_keys_alike() {
+        let keys = Keyspace::new("ns");
+        let print = Fingerprint::of_type::<u8>("");
+        let row = |table: &str, key: &[&str]| {
+            let key: Vec<String> = key.iter().map(|k| (*k).to_owned()).collect();
+            keys.row(None, None, table, &key, print).to_string()
+        };
+        let all = [
+            row("a", &["1", "23"]),
+            row("a", &["12", "3"]),
+            row("a", &["1,23"]),
+            row("a:1", &["23"]),
+            row("a", &["1:23"]),
+            row("a", &["1@23"]),
+            row("a", &["%31"]),
+            row("a/b", &["1"]),
+            keys.row(None, Some("a"), "b", &["1".into()], print).to_string(),
+            keys.row(Some("a"), None, "b", &["1".into()], print).to_string(),
+        ];
+        let distinct: std::collections::HashSet<_> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len(), "{all:#?}");
+
+        let tags = [
+            keys.everything(),
+            keys.table("a"),
+            keys.table("a:*"),
+            keys.any_row("a"),
+            keys.row_tag("a", &[named("*")]),
+            keys.row_tag("a", &[named("~")]),
+            keys.odd_rows("a"),
+            keys.row_tag("a", &[named("b=1")]),
+            keys.user_tag("a"),
+            keys.group("a"),
+        ];
+        let distinct: std::collections::HashSet<_> = tags.iter().collect();
+        assert_eq!(distinct.len(), tags.len(), "{tags:#?}");
+    }
+
+    // case F3
+    #[test]
+    fn a_namespace_is_never_the_beginning_of_another() {
+        for (one, other) in [("shop", "shop:t"), ("shop", "shop2"), ("a:b", "a"), ("a%3Ab", "a:b")] {
+            let (one, other) = (Keyspace::new(one), Keyspace::new(other));
+            assert!(!one.table("x").as_str().starts_with(&other.prefix()));
+            assert!(!other.table("x").as_str().starts_with(&one.prefix()));
+        }
+    }
+
+    // case F11
+    #[test]
+    fn keys_are_bounded_however_long_their_parts_are() {
+        let keys = Keyspace::new(&"n".repeat(10_000));
+        let long = "k".repeat(1 << 20);
+        let print = Fingerprint::of_type::<u8>("");
+        let row = keys.row(None, None, "book", &[long.clone(), "\0\u{1}ü".repeat(500)], print);
+        assert!(row.as_str().len() < 300, "{}", row.as_str().len());
+        assert_ne!(keys.user_entry(&long), keys.user_entry(&format!("{long}x")));
+        assert!(keys.user_tag(&long).as_str().len() < 200);
+    }
+}

@@ -1,0 +1,60 @@
+//! Redis in front of a SeaORM application, and never wrong about it.
+//!
+//! 1. Wrap the connection: [`CachedConnection`] stands wherever a `DatabaseConnection` stood.
+//! 2. Declare policy on the entity: `#[derive(CacheEntity)] #[cache(ttl = "10m")]`.
+//! 3. Write `.cached()` on the reads that should be served from the cache.
+//! 4. Call [`warm_up`](CachedConnection::warm_up) once in `main`.
+//!
+//! Every INSERT, UPDATE and DELETE that goes through the connection purges what it made wrong:
+//! after COMMIT, never before, never on ROLLBACK.
+
+mod cache;
+mod config;
+mod connection;
+mod entity;
+mod error;
+mod freshness;
+mod keys;
+mod observe;
+mod read;
+mod statement;
+mod store;
+mod warmup;
+
+pub use cache::{Cache, EntryOptions};
+pub use config::{CacheBuilder, CacheConfig};
+#[cfg(feature = "stream")]
+pub use connection::CachedStream;
+pub use connection::{CachedBy, CachedConnection, CachedTransaction, ReadThrough};
+pub use entity::{
+    CacheEntity, EntityDescriptor, EntityPolicy, EntityRegistration, Rebuild, TagPart, TtlClass, TtlSpec, WarmUpPolicy,
+};
+pub use error::CacheError;
+pub use freshness::Bypass;
+pub use observe::{CacheStats, TableStats};
+pub use read::{CachedEntity, CachedPaginator, CachedQuery, CachedSelect};
+#[cfg(feature = "macros")]
+pub use sea_orm_cache_macros::CacheEntity;
+pub use warmup::{LoaderReport, PeriodicWarmUp, WarmUp, WarmUpProgress, WarmUpReport, WarmUpStep};
+
+/// Stores, for those who bring their own.
+pub mod stores {
+    #[cfg(feature = "redis")]
+    pub use crate::store::redis::{RedisConfig, RedisStore};
+    pub use crate::store::{
+        EntryKey, EntryWrite, Found, MemoryStore, Stamp, Store, StoreError, TagKey, TagProbe, TagState,
+    };
+}
+
+/// What a module that reads through the cache needs.
+pub mod prelude {
+    pub use crate::{
+        Cache, CacheEntity as _, CachedBy, CachedConnection, CachedEntity, CachedQuery, CachedTransaction,
+        EntryOptions, ReadThrough, TtlClass,
+    };
+}
+
+#[doc(hidden)]
+pub mod __private {
+    pub use inventory;
+}

@@ -1,0 +1,6 @@
+//! What happened: statistics, per entity and in all.
+
+mod stats;
+
+pub use stats::{CacheStats, TableStats};
+pub(crate) use stats::Counters;

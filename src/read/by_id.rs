@@ -1,0 +1,249 @@
+//! Rows by primary key, one or many.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sea_orm::{
+    ColumnTrait, Condition, DbErr, EntityTrait, Iterable, ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait,
+    QueryFilter, TryIntoModel, Value,
+    sea_query::IntoValueTuple,
+};
+
+use super::{
+    CachedQuery,
+    answer::row_question,
+    codec::{OneModel, decode, encode},
+};
+use crate::{
+    Bypass, Cache, ReadThrough,
+    entity::{EntityDescriptor, value_text},
+    freshness::{Look, Outcome, Question, Stamps},
+};
+
+/// Keys per IN query; databases bound the number of parameters.
+const KEYS_PER_QUERY: usize = 1000;
+
+type Key<E> = <<E as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
+
+/// Reads by primary key, on every entity.
+///
+/// ```
+/// # use sea_orm::entity::prelude::*;
+/// # #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+/// # #[sea_orm(table_name = "book")]
+/// # pub struct Model { #[sea_orm(primary_key)] pub id: i64, pub title: String }
+/// # #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)] pub enum Relation {}
+/// # impl ActiveModelBehavior for ActiveModel {}
+/// use sea_orm_cache::prelude::*;
+///
+/// async fn titles(db: &CachedConnection) -> Result<Vec<String>, DbErr> {
+///     let books = Entity::cached_by_ids([3, 1, 2], db).await?;
+///     Ok(books.into_iter().flatten().map(|book| book.title).collect())
+/// }
+/// ```
+#[allow(async_fn_in_trait, reason = "implemented here for every entity, and nowhere else")]
+pub trait CachedEntity: EntityTrait
+where
+    Self::ActiveModel: TryIntoModel<Self::Model>,
+{
+    /// One row; the same as `find_by_id(id).cached().one(db)`.
+    ///
+    /// # Errors
+    /// The database's.
+    fn cached_by_id<C: ReadThrough>(
+        id: impl Into<Key<Self>> + Send,
+        db: &C,
+    ) -> impl Future<Output = Result<Option<Self::Model>, DbErr>> + Send
+    where
+        Self::Model: Send + Sync,
+    {
+        let select = Self::find_by_id(id).cached();
+        async move { select.one(db).await }
+    }
+
+    /// Many rows, in the order of the ids and as often as they are asked for; `None` where there is
+    /// no such row. One round trip for what is in the cache, one IN query (for every thousand) for
+    /// what is not, and one more round trip, not waited for, to store that.
+    ///
+    /// # Errors
+    /// The database's.
+    fn cached_by_ids<C, I>(
+        ids: I,
+        db: &C,
+    ) -> impl Future<Output = Result<Vec<Option<Self::Model>>, DbErr>> + Send
+    where
+        C: ReadThrough,
+        I: IntoIterator,
+        I::Item: Into<Key<Self>>,
+        Self::Model: Send + Sync,
+    {
+        let keys: Vec<Vec<Value>> =
+            ids.into_iter().map(|id| id.into().into_value_tuple().into_iter().collect()).collect();
+        by_ids::<Self, C>(keys, db)
+    }
+}
+
+impl<E: EntityTrait> CachedEntity for E where E::ActiveModel: TryIntoModel<E::Model> {}
+
+async fn by_ids<E, C>(keys: Vec<Vec<Value>>, db: &C) -> Result<Vec<Option<E::Model>>, DbErr>
+where
+    E: EntityTrait,
+    E::ActiveModel: TryIntoModel<E::Model>,
+    E::Model: Send + Sync,
+    C: ReadThrough,
+{
+    let cache = db.cache();
+    let entity = cache.inner.registry.entity::<E>();
+    let counters = cache.inner.counters.table(&entity.table.to_lowercase());
+    // Each key once; `places` says where the answers go.
+    let mut distinct: Vec<Vec<Value>> = Vec::new();
+    let mut index: HashMap<Vec<Value>, usize> = HashMap::new();
+    let places: Vec<usize> = keys
+        .into_iter()
+        .map(|key| {
+            *index.entry(key).or_insert_with_key(|key| {
+                distinct.push(key.clone());
+                distinct.len() - 1
+            })
+        })
+        .collect();
+
+    let mut rows: Vec<Option<E::Model>> = vec![None; distinct.len()];
+    let mut missing: Vec<(usize, Option<(Question, Stamps)>)> = Vec::new();
+    match questions(db, &entity, &distinct) {
+        Err(reason) => {
+            distinct.iter().for_each(|_| counters.count(Outcome::Bypass(reason)));
+            missing.extend((0..distinct.len()).map(|position| (position, None)));
+        }
+        Ok(questions) => {
+            let looks = cache.inner.freshness.look_many(&questions).await;
+            for ((position, look), question) in looks.into_iter().enumerate().zip(questions) {
+                match look {
+                    Look::Hit { kind, payload } => match decode::<OneModel<E>>(kind, &payload) {
+                        Some(row) => {
+                            counters.count(Outcome::Hit);
+                            rows[position] = row;
+                        }
+                        None => {
+                            counters.count(Outcome::Miss);
+                            missing.push((position, None));
+                        }
+                    },
+                    Look::Miss(stamps) => {
+                        counters.count(Outcome::Miss);
+                        missing.push((position, Some((question, stamps))));
+                    }
+                    Look::Bypass(reason) => {
+                        counters.count(Outcome::Bypass(reason));
+                        missing.push((position, None));
+                    }
+                }
+            }
+        }
+    }
+    if !missing.is_empty() {
+        let wanted: Vec<_> = missing.iter().map(|(position, _)| &distinct[*position]).collect();
+        let loaded = load::<E, C>(&wanted, db).await?;
+        let mut fills = Vec::new();
+        for ((position, fill), row) in missing.into_iter().zip(loaded) {
+            if let Some((question, stamps)) = fill
+                && let Some(payload) = payload::<E>(cache, &entity, &row)
+            {
+                fills.push((question, stamps, payload));
+            }
+            rows[position] = row;
+        }
+        cache.inner.freshness.fill_many(fills).await;
+    }
+    Ok(places.into_iter().map(|place| rows[place].clone()).collect())
+}
+
+fn questions<C: ReadThrough>(
+    db: &C,
+    entity: &Arc<EntityDescriptor>,
+    keys: &[Vec<Value>],
+) -> Result<Vec<Question>, Bypass> {
+    if !db.cache().config().enabled {
+        return Err(Bypass::Disabled);
+    }
+    if db.in_transaction() {
+        return Err(Bypass::InTransaction);
+    }
+    if entity.policy.skip {
+        return Err(Bypass::Skipped);
+    }
+    let questions: Option<Vec<_>> = keys.iter().map(|key| row_question(db.cache(), entity, key)).collect();
+    questions.ok_or(Bypass::Uncacheable)
+}
+
+pub(crate) fn payload<E>(
+    cache: &Cache,
+    entity: &Arc<EntityDescriptor>,
+    row: &Option<E::Model>,
+) -> Option<crate::freshness::Payload>
+where
+    E: EntityTrait,
+    E::ActiveModel: TryIntoModel<E::Model>,
+{
+    match encode::<OneModel<E>>(row, &cache.inner, Some(entity)) {
+        Ok(payload) => cache.storable(payload),
+        Err(error) => {
+            tracing::warn!(table = entity.table, %error, "a row is not stored");
+            None
+        }
+    }
+}
+
+/// The rows from the database, in the order of the keys.
+async fn load<E, C>(keys: &[&Vec<Value>], db: &C) -> Result<Vec<Option<E::Model>>, DbErr>
+where
+    E: EntityTrait,
+    E::Model: Send + Sync,
+    C: ReadThrough,
+{
+    let mut found: HashMap<Vec<String>, E::Model> = HashMap::new();
+    for chunk in keys.chunks(KEYS_PER_QUERY) {
+        for model in E::find().filter(any_of::<E>(chunk)).all(db).await? {
+            found.insert(texts(&key_of::<E>(&model)), model);
+        }
+    }
+    let mut rows: Vec<Option<E::Model>> = Vec::with_capacity(keys.len());
+    let mut unmatched = Vec::new();
+    let mut matched = 0;
+    for (position, key) in keys.iter().enumerate() {
+        let row = found.get(&texts(key)).cloned();
+        match row {
+            Some(_) => matched += 1,
+            None => unmatched.push(position),
+        }
+        rows.push(row);
+    }
+    // The database found rows by a looser comparison than ours (collation): ask for those keys one
+    // by one, as `find_by_id` would.
+    if matched < found.len() {
+        for position in unmatched {
+            rows[position] = E::find().filter(any_of::<E>(&keys[position..=position])).one(db).await?;
+        }
+    }
+    Ok(rows)
+}
+
+fn key_of<E: EntityTrait>(model: &E::Model) -> Vec<Value> {
+    E::PrimaryKey::iter().map(|key| model.get(key.into_column())).collect()
+}
+
+fn texts(key: &[Value]) -> Vec<String> {
+    key.iter().map(|value| value_text(value).unwrap_or_default()).collect()
+}
+
+fn any_of<E: EntityTrait>(keys: &[&Vec<Value>]) -> Condition {
+    let columns: Vec<_> = E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect();
+    if let [column] = &columns[..] {
+        return Condition::all().add(column.is_in(keys.iter().filter_map(|key| key.first().cloned())));
+    }
+    // One comparison per column: `(a, b) IN (...)` is not understood by every version in use.
+    keys.iter().fold(Condition::any(), |any, key| {
+        let each = columns.iter().zip(key.iter());
+        any.add(each.fold(Condition::all(), |all, (column, value)| all.add(column.eq(value.clone()))))
+    })
+}
+

@@ -1,0 +1,326 @@
+//! What a query answers, as a payload: which codec writes it is decided by the query's type.
+
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use sea_orm::{EntityTrait, IdenStatic, Iterable, ModelTrait};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::shape::shape_of;
+use crate::{
+    cache::Inner,
+    entity::{CodecError, EntityDescriptor, Fingerprint, Rebuild, RowReader, RowWriter, TagPart, value_text},
+    freshness::{Payload, PayloadKind},
+    store::TagKey,
+};
+
+/// An entry whose content names more tags than this depends on all content tags at once.
+const MOST_CONTENT_TAGS: usize = 16;
+
+/// Writes and reads the answer of one kind of query.
+pub(crate) trait Codec {
+    type Value;
+
+    /// Part of the query's key: two kinds of answers never share an entry.
+    const NAME: &'static str;
+
+    fn fingerprint() -> Fingerprint;
+
+    /// `None` is "there is no such row".
+    fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError>;
+
+    fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError>;
+
+    /// Calls back with every row that was read of the entity that tags its entries.
+    fn rows(_value: &Self::Value, _with: &mut dyn FnMut(&dyn ColumnText)) {}
+}
+
+/// A row that can say the text of a column.
+pub(crate) trait ColumnText {
+    fn column_text(&self, column: &str) -> Option<String>;
+}
+
+struct ModelColumns<'a, E: EntityTrait>(&'a E::Model);
+
+impl<E: EntityTrait> ColumnText for ModelColumns<'_, E> {
+    fn column_text(&self, column: &str) -> Option<String> {
+        let column = E::Column::iter().find(|c| c.as_str() == column)?;
+        value_text(&self.0.get(column))
+    }
+}
+
+/// Encodes an answer; `None` if it would not come back as it is.
+pub(crate) fn encode<C: Codec>(
+    value: &C::Value,
+    inner: &Inner,
+    entity: Option<&EntityDescriptor>,
+) -> Result<Payload, CodecError> {
+    let mut writer = RowWriter::default();
+    let kind = C::write(value, &mut writer)?;
+    let bytes = writer.finish();
+    // A column type whose conversions do not mirror each other (a decoder that decrypts, say) must
+    // not be served from the cache: what was written is read back and written again.
+    let mut reader = RowReader::new(&bytes);
+    let back = C::read(kind, &mut reader)?;
+    reader.finish()?;
+    let mut again = RowWriter::default();
+    if C::write(&back, &mut again)? != kind || again.finish() != bytes {
+        return Err(CodecError::NotFaithful);
+    }
+    let (more, depends_on_family) = content_tags::<C>(value, inner, entity);
+    Ok(Payload { kind, bytes, more, depends_on_family })
+}
+
+pub(crate) fn decode<C: Codec>(kind: PayloadKind, payload: &Bytes) -> Option<C::Value> {
+    let mut reader = RowReader::new(payload);
+    let value = C::read(kind, &mut reader).ok()?;
+    reader.finish().ok()?;
+    Some(value)
+}
+
+/// The declared tags, filled in from the rows; or "too many".
+fn content_tags<C: Codec>(
+    value: &C::Value,
+    inner: &Inner,
+    entity: Option<&EntityDescriptor>,
+) -> (Vec<TagKey>, bool) {
+    let templates = match entity {
+        Some(entity) if !entity.policy.tags.is_empty() => &entity.policy.tags,
+        _ => return (Vec::new(), false),
+    };
+    let mut tags = Vec::new();
+    let mut too_many = false;
+    C::rows(value, &mut |row| {
+        for template in templates {
+            if tags.len() > MOST_CONTENT_TAGS {
+                too_many = true;
+                return;
+            }
+            // A NULL in the template: the row carries no such tag.
+            let text: Option<String> = template
+                .iter()
+                .map(|part| match part {
+                    TagPart::Text(text) => Some((*text).to_owned()),
+                    TagPart::Column(column) => row.column_text(column),
+                })
+                .collect();
+            if let Some(text) = text {
+                let tag = inner.keys.user_tag(&text);
+                if !tags.contains(&tag) {
+                    tags.push(tag);
+                }
+            }
+        }
+    });
+    if too_many || tags.len() > MOST_CONTENT_TAGS { (Vec::new(), true) } else { (tags, false) }
+}
+
+fn many<T>(
+    items: &[T],
+    writer: &mut RowWriter,
+    mut write: impl FnMut(&T, &mut RowWriter) -> Result<(), CodecError>,
+) -> Result<(), CodecError> {
+    writer.plain(&(items.len() as u64))?;
+    items.iter().try_for_each(|item| write(item, writer))
+}
+
+fn read_many<'a, T>(
+    reader: &mut RowReader<'a>,
+    mut read: impl FnMut(&mut RowReader<'a>) -> Result<T, CodecError>,
+) -> Result<Vec<T>, CodecError> {
+    let count: u64 = reader.plain("a count")?;
+    // Every item is at least one byte: a count beyond that is a lie, and reserves nothing.
+    let count = usize::try_from(count).ok().filter(|count| *count <= reader.remaining());
+    let count = count.ok_or(CodecError::Malformed { expected: "a count of items" })?;
+    (0..count).map(|_| read(reader)).collect()
+}
+
+fn rows_only(kind: PayloadKind, expected: PayloadKind) -> Result<(), CodecError> {
+    if kind == expected { Ok(()) } else { Err(CodecError::Malformed { expected: "this kind of payload" }) }
+}
+
+/// `Option<Model>`: one row by column values, or "no such row".
+pub(crate) struct OneModel<E>(PhantomData<E>);
+
+impl<E: Rebuild> Codec for OneModel<E> {
+    type Value = Option<E::Model>;
+    const NAME: &'static str = "one";
+
+    fn fingerprint() -> Fingerprint {
+        Fingerprint::of::<E>()
+    }
+
+    fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
+        let Some(model) = value else { return Ok(PayloadKind::Missing) };
+        writer.model(model)?;
+        Ok(PayloadKind::Rows)
+    }
+
+    fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
+        if kind == PayloadKind::Missing {
+            return Ok(None);
+        }
+        rows_only(kind, PayloadKind::Rows)?;
+        reader.model::<E>().map(Some)
+    }
+
+    fn rows(value: &Self::Value, with: &mut dyn FnMut(&dyn ColumnText)) {
+        if let Some(model) = value {
+            with(&ModelColumns::<E>(model));
+        }
+    }
+}
+
+/// `Vec<Model>`.
+pub(crate) struct AllModels<E>(PhantomData<E>);
+
+impl<E: Rebuild> Codec for AllModels<E> {
+    type Value = Vec<E::Model>;
+    const NAME: &'static str = "all";
+
+    fn fingerprint() -> Fingerprint {
+        Fingerprint::of::<E>()
+    }
+
+    fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
+        many(value, writer, |model, writer| writer.model(model))?;
+        Ok(PayloadKind::Rows)
+    }
+
+    fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
+        rows_only(kind, PayloadKind::Rows)?;
+        read_many(reader, |reader| reader.model::<E>())
+    }
+
+    fn rows(value: &Self::Value, with: &mut dyn FnMut(&dyn ColumnText)) {
+        value.iter().for_each(|model| with(&ModelColumns::<E>(model)));
+    }
+}
+
+/// `(Model, Option<Model>)`, the row of a join.
+pub(crate) struct Pair<E, F>(PhantomData<(E, F)>);
+
+impl<E: Rebuild, F: Rebuild> Pair<E, F> {
+    fn write_pair(pair: &(E::Model, Option<F::Model>), writer: &mut RowWriter) -> Result<(), CodecError> {
+        writer.model(&pair.0)?;
+        writer.plain(&pair.1.is_some())?;
+        pair.1.as_ref().map_or(Ok(()), |right| writer.model(right))
+    }
+
+    fn read_pair(reader: &mut RowReader<'_>) -> Result<(E::Model, Option<F::Model>), CodecError> {
+        let left = reader.model::<E>()?;
+        let right = if reader.plain("a flag")? { Some(reader.model::<F>()?) } else { None };
+        Ok((left, right))
+    }
+}
+
+/// `Option<(Model, Option<Model>)>`.
+pub(crate) struct OnePair<E, F>(PhantomData<(E, F)>);
+
+impl<E: Rebuild, F: Rebuild> Codec for OnePair<E, F> {
+    type Value = Option<(E::Model, Option<F::Model>)>;
+    const NAME: &'static str = "one pair";
+
+    fn fingerprint() -> Fingerprint {
+        Fingerprint::of::<E>().and(Fingerprint::of::<F>())
+    }
+
+    fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
+        let Some(pair) = value else { return Ok(PayloadKind::Missing) };
+        Pair::<E, F>::write_pair(pair, writer)?;
+        Ok(PayloadKind::Rows)
+    }
+
+    fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
+        if kind == PayloadKind::Missing {
+            return Ok(None);
+        }
+        rows_only(kind, PayloadKind::Rows)?;
+        Pair::<E, F>::read_pair(reader).map(Some)
+    }
+
+    fn rows(value: &Self::Value, with: &mut dyn FnMut(&dyn ColumnText)) {
+        if let Some((left, _)) = value {
+            with(&ModelColumns::<E>(left));
+        }
+    }
+}
+
+/// `Vec<(Model, Option<Model>)>`.
+pub(crate) struct AllPairs<E, F>(PhantomData<(E, F)>);
+
+impl<E: Rebuild, F: Rebuild> Codec for AllPairs<E, F> {
+    type Value = Vec<(E::Model, Option<F::Model>)>;
+    const NAME: &'static str = "pairs";
+
+    fn fingerprint() -> Fingerprint {
+        OnePair::<E, F>::fingerprint()
+    }
+
+    fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
+        many(value, writer, Pair::<E, F>::write_pair)?;
+        Ok(PayloadKind::Rows)
+    }
+
+    fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
+        rows_only(kind, PayloadKind::Rows)?;
+        read_many(reader, Pair::<E, F>::read_pair)
+    }
+
+    fn rows(value: &Self::Value, with: &mut dyn FnMut(&dyn ColumnText)) {
+        value.iter().for_each(|(left, _)| with(&ModelColumns::<E>(left)));
+    }
+}
+
+/// `Vec<(Model, Vec<Model>)>`: parents with their children.
+pub(crate) struct Families<E, F>(PhantomData<(E, F)>);
+
+impl<E: Rebuild, F: Rebuild> Codec for Families<E, F> {
+    type Value = Vec<(E::Model, Vec<F::Model>)>;
+    const NAME: &'static str = "families";
+
+    fn fingerprint() -> Fingerprint {
+        OnePair::<E, F>::fingerprint()
+    }
+
+    fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
+        many(value, writer, |(parent, children), writer| {
+            writer.model(parent)?;
+            many(children, writer, |child, writer| writer.model(child))
+        })?;
+        Ok(PayloadKind::Rows)
+    }
+
+    fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
+        rows_only(kind, PayloadKind::Rows)?;
+        read_many(reader, |reader| {
+            Ok((reader.model::<E>()?, read_many(reader, |reader| reader.model::<F>())?))
+        })
+    }
+
+    fn rows(value: &Self::Value, with: &mut dyn FnMut(&dyn ColumnText)) {
+        value.iter().for_each(|(parent, _)| with(&ModelColumns::<E>(parent)));
+    }
+}
+
+/// A value of the user's own type, through serde.
+pub(crate) struct Custom<T>(PhantomData<T>);
+
+impl<T: Serialize + DeserializeOwned> Codec for Custom<T> {
+    type Value = T;
+    const NAME: &'static str = "custom";
+
+    fn fingerprint() -> Fingerprint {
+        Fingerprint::of_type::<T>(&shape_of::<T>())
+    }
+
+    fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
+        writer.custom(value)?;
+        Ok(PayloadKind::Custom)
+    }
+
+    fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
+        rows_only(kind, PayloadKind::Custom)?;
+        reader.custom()
+    }
+}

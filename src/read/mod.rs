@@ -1,0 +1,15 @@
+//! Cached reads: `.cached()` on a query, and rows by primary key.
+
+mod answer;
+mod by_id;
+mod codec;
+mod page;
+mod select;
+mod shape;
+
+pub(crate) use answer::row_question;
+pub(crate) use by_id::payload;
+pub use by_id::CachedEntity;
+
+pub use page::CachedPaginator;
+pub use select::{CachedQuery, CachedSelect};

@@ -1,0 +1,250 @@
+//! `.cached()` on a query.
+
+use sea_orm::{
+    ConnectionTrait, DbErr, EntityTrait, Iterable, PaginatorTrait, PrimaryKeyToColumn, QueryTrait,
+    Select, SelectTwo, SelectTwoMany, Selector, SelectorTrait, Statement, Value,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{
+    answer::{ReadOptions, Request, answer},
+    codec::{AllModels, AllPairs, Custom, Families, OneModel, OnePair},
+};
+use crate::{ReadThrough, connection::Capture, entity::{Rebuild, TtlSpec}};
+
+/// Queries that can be served from the cache.
+///
+/// ```
+/// # use sea_orm::entity::prelude::*;
+/// # #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+/// # #[sea_orm(table_name = "book")]
+/// # pub struct Model { #[sea_orm(primary_key)] pub id: i64, pub shelf_id: i64 }
+/// # #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)] pub enum Relation {}
+/// # impl ActiveModelBehavior for ActiveModel {}
+/// use sea_orm_cache::prelude::*;
+///
+/// async fn shelf(db: &CachedConnection, shelf: i64) -> Result<Vec<Model>, DbErr> {
+///     Entity::find().filter(Column::ShelfId.eq(shelf)).cached().all(db).await
+/// }
+/// # use sea_orm::QueryFilter;
+/// ```
+pub trait CachedQuery: Sized {
+    /// Serve this query from the cache; read the database, and fill, when it is not there.
+    ///
+    /// Selects that lock rows or call volatile functions go to the database and say so in tracing
+    /// (`sea_orm_cache`, debug).
+    fn cached(self) -> CachedSelect<Self> {
+        CachedSelect { query: self, options: ReadOptions::default() }
+    }
+}
+
+impl<E: EntityTrait> CachedQuery for Select<E> {}
+impl<E: EntityTrait, F: EntityTrait> CachedQuery for SelectTwo<E, F> {}
+impl<E: EntityTrait, F: EntityTrait> CachedQuery for SelectTwoMany<E, F> {}
+/// `into_model`, `into_partial_model`, `into_tuple`, `into_json`, `into_values`.
+///
+/// What these read is stored through serde: what a type's serde skips does not come back. To read
+/// an entity's own model, call `.cached()` on the select itself, which stores column values.
+impl<S: SelectorTrait> CachedQuery for Selector<S> {}
+
+/// A query that is served from the cache. Made by [`CachedQuery::cached`].
+///
+/// Every way to read it costs one round trip to the store on a hit, and two and the query on a
+/// miss; tasks that ask for the same at the same time share one query. Errors are the database's;
+/// an error is not cached. Cancel safe: a waiting task takes over.
+#[derive(Clone, Debug)]
+#[must_use = "a query does nothing until it is read with one, all, count ..."]
+pub struct CachedSelect<Q> {
+    pub(super) query: Q,
+    pub(super) options: ReadOptions,
+}
+
+impl<Q> CachedSelect<Q> {
+    /// How long the answer lives, instead of what the entity declares; at most the cache's
+    /// `max_ttl`. Zero: do not store.
+    pub fn ttl(mut self, ttl: impl Into<TtlSpec>) -> Self {
+        self.options.ttl = Some(ttl.into());
+        self
+    }
+
+    /// A tag of the application's own on the answer;
+    /// [`invalidate_tag`](crate::Cache::invalidate_tag) makes it a miss.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.options.tags.push(tag.into());
+        self
+    }
+
+    /// Do not look in the cache: read the database, and store what it says.
+    pub fn fresh(mut self) -> Self {
+        self.options.fresh = true;
+        self
+    }
+}
+
+impl<E: Rebuild> CachedSelect<Select<E>> {
+    /// The first row. By primary key (`find_by_id`) it is the row's own entry, which only writes
+    /// to that row purge; "no such row" is remembered too, until an insert.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn one<C: ReadThrough>(self, db: &C) -> Result<Option<E::Model>, DbErr> {
+        let entity = db.cache().inner.registry.entity::<E>();
+        let mut query = self.query.into_query();
+        query.limit(1);
+        let statement = db.get_database_backend().build(&query);
+        let by_key = entity.selects_by_key(&statement, || by_key_statement::<E>(db));
+        let request = Request {
+            statement: &statement,
+            row: by_key.as_deref(),
+            entity: Some(entity),
+            options: &self.options,
+        };
+        let load = || async {
+            let row = db.query_one_raw(statement.clone()).await?;
+            row.map(|row| sea_orm::FromQueryResult::from_query_result(&row, "")).transpose()
+        };
+        answer::<OneModel<E>, _, _, _>(db, request, load).await
+    }
+
+    /// The first row, or [`DbErr::RecordNotFound`].
+    ///
+    /// # Errors
+    /// The database's, or that there is no such row.
+    pub async fn require_one<C: ReadThrough>(self, db: &C) -> Result<E::Model, DbErr> {
+        let missing = || DbErr::RecordNotFound("None of the models match the query".to_owned());
+        self.one(db).await?.ok_or_else(missing)
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn all<C: ReadThrough>(self, db: &C) -> Result<Vec<E::Model>, DbErr> {
+        let statement = self.query.build(db.get_database_backend());
+        models::<E, C>(db, &statement, &self.options).await
+    }
+
+    /// How many rows.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn count<C: ReadThrough>(self, db: &C) -> Result<u64, DbErr>
+    where
+        E::Model: Send + Sync,
+    {
+        let capture = Capture::new(db.get_database_backend());
+        self.query.clone().paginate(&capture, 1).num_items().await?;
+        let statement = capture.statement()?;
+        let request = Request {
+            statement: &statement,
+            row: None,
+            entity: Some(db.cache().inner.registry.entity::<E>()),
+            options: &self.options,
+        };
+        let load = || async { self.query.paginate(db, 1).num_items().await };
+        answer::<Custom<u64>, _, _, _>(db, request, load).await
+    }
+}
+
+/// Rows of an entity, by a finished statement.
+pub(super) async fn models<E: Rebuild, C: ReadThrough>(
+    db: &C,
+    statement: &Statement,
+    options: &ReadOptions,
+) -> Result<Vec<E::Model>, DbErr> {
+    let entity = Some(db.cache().inner.registry.entity::<E>());
+    let request = Request { statement, row: None, entity, options };
+    let load = || async {
+        let rows = db.query_all_raw(statement.clone()).await?;
+        rows.iter().map(|row| sea_orm::FromQueryResult::from_query_result(row, "")).collect()
+    };
+    answer::<AllModels<E>, _, _, _>(db, request, load).await
+}
+
+/// The text of `find_by_id(...).one()`, with how many of its first values are the key.
+fn by_key_statement<E: EntityTrait>(db: &impl ConnectionTrait) -> String {
+    use sea_orm::{ColumnTrait, QueryFilter};
+    let mut select = E::find();
+    for key in E::PrimaryKey::iter() {
+        // Any value will do: it is bound, and only the text is of interest.
+        select = select.filter(key.into_column().eq(Value::Int(Some(0))));
+    }
+    let mut query = select.into_query();
+    query.limit(1);
+    db.get_database_backend().build(&query).sql
+}
+
+impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
+    /// The first row of the join.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn one<C: ReadThrough>(self, db: &C) -> Result<Option<(E::Model, Option<F::Model>)>, DbErr> {
+        let capture = Capture::new(db.get_database_backend());
+        self.query.clone().one(&capture).await?;
+        let statement = capture.statement()?;
+        let entity = Some(db.cache().inner.registry.entity::<E>());
+        let request = Request { statement: &statement, row: None, entity, options: &self.options };
+        answer::<OnePair<E, F>, _, _, _>(db, request, || self.query.one(db)).await
+    }
+
+    /// All rows of the join.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn all<C: ReadThrough>(self, db: &C) -> Result<Vec<(E::Model, Option<F::Model>)>, DbErr> {
+        let statement = self.query.build(db.get_database_backend());
+        let entity = Some(db.cache().inner.registry.entity::<E>());
+        let request = Request { statement: &statement, row: None, entity, options: &self.options };
+        answer::<AllPairs<E, F>, _, _, _>(db, request, || self.query.all(db)).await
+    }
+}
+
+impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwoMany<E, F>> {
+    /// All parents, each with its children.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn all<C: ReadThrough>(self, db: &C) -> Result<Vec<(E::Model, Vec<F::Model>)>, DbErr> {
+        let statement = self.query.build(db.get_database_backend());
+        let entity = Some(db.cache().inner.registry.entity::<E>());
+        let request = Request { statement: &statement, row: None, entity, options: &self.options };
+        answer::<Families<E, F>, _, _, _>(db, request, || self.query.all(db)).await
+    }
+}
+
+impl<S> CachedSelect<Selector<S>>
+where
+    S: SelectorTrait + Send,
+    S::Item: Serialize + DeserializeOwned + Send,
+{
+    /// The first row.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn one<C: ReadThrough>(self, db: &C) -> Result<Option<S::Item>, DbErr> {
+        let capture = Capture::new(db.get_database_backend());
+        self.query.one(&capture).await?;
+        let statement = capture.statement()?;
+        let request = Request { statement: &statement, row: None, entity: None, options: &self.options };
+        let load = || async {
+            let row = db.query_one_raw(statement.clone()).await?;
+            row.map(S::from_raw_query_result).transpose()
+        };
+        answer::<Custom<Option<S::Item>>, _, _, _>(db, request, load).await
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn all<C: ReadThrough>(self, db: &C) -> Result<Vec<S::Item>, DbErr> {
+        let statement = self.query.into_statement(db.get_database_backend());
+        let request = Request { statement: &statement, row: None, entity: None, options: &self.options };
+        let load = || async {
+            let rows = db.query_all_raw(statement.clone()).await?;
+            rows.into_iter().map(S::from_raw_query_result).collect()
+        };
+        answer::<Custom<Vec<S::Item>>, _, _, _>(db, request, load).await
+    }
+}

@@ -1,0 +1,59 @@
+//! What a SQL text touches: tables read, tables written, rows pinned, cacheable or not.
+//!
+//! A lexer for the dialect and a conservative scan over its tokens. The scan answers "anything"
+//! for every shape it does not know. It knows nothing of entities, values or Redis: a bound value
+//! is a placeholder's position, and the caller resolves it.
+//!
+//! # The rule
+//! An answer may be too wide, never too narrow. A statement whose shape is not known sets
+//! [`Analysis::writes_anything`]; a row scope that leaves any doubt is [`Scope::Unknown`]; a
+//! `SELECT` with anything in it that is not known to be repeatable is [`Uncacheable`].
+//!
+//! # What the text cannot say
+//! * Triggers, cascades, views, partitions and inherited tables: the database's catalogue knows.
+//! * Whether two key values are equal. `'5'`, `5` and `' 5'` may be one key or three, as the
+//!   column's type and collation have it: see [`Operand`].
+//! * Server modes that change how text is read: MySQL's `NO_BACKSLASH_ESCAPES` and PostgreSQL's
+//!   `standard_conforming_strings = off`. The defaults are assumed.
+//! * SQLite constraints declared `ON CONFLICT REPLACE`, by which a plain `INSERT` deletes rows.
+//! * Built-in functions that somebody has replaced by their own of the same name.
+//!
+//! # The files
+//! `lexer` makes tokens (with `keyword`, `literal` and `comment`), `tokens` looks around in them,
+//! `scan` splits statements and puts the parts together. `query` and `from` walk selects, `insert`
+//! and `write` the statements that change rows, `define` those that change tables, `session` the
+//! rest; `expression` walks what stands in all of them, `condition` finds the rows that a `WHERE`
+//! pins, `function` knows which functions are safe. `memo` remembers answers by text.
+
+mod analysis;
+mod comment;
+mod condition;
+mod define;
+mod expression;
+mod from;
+mod function;
+mod insert;
+mod keyword;
+mod lexer;
+mod literal;
+mod memo;
+mod query;
+mod scan;
+mod scope;
+mod session;
+mod tokens;
+mod write;
+
+pub use analysis::{
+    Analysis, Assignment, Dialect, Kind, TableName, TransactionVerb, Uncacheable, Verb, Write,
+};
+pub use memo::Memo;
+pub use scan::analyse;
+pub use scope::{Conjunct, KEYS_LIMIT, Operand, Scope};
+
+#[cfg(test)]
+mod corpus_test;
+#[cfg(test)]
+mod promises_test;
+#[cfg(test)]
+mod robustness_test;

@@ -1,0 +1,155 @@
+//! Where entries and tags are kept: the [`Store`] trait and its two implementations.
+//!
+//! A store knows keys, bytes, stamps and lifetimes. It knows nothing of SQL, entities or
+//! what an entry means; the rules that make an entry valid live in `freshness`.
+
+#[cfg(test)]
+mod conformance;
+#[cfg(all(test, unix, feature = "redis"))]
+mod faults;
+mod key;
+mod memory;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
+mod tag;
+#[cfg(all(test, unix, feature = "redis"))]
+mod testbed;
+
+use std::{fmt::Debug, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use key::{EntryKey, TagKey};
+pub use memory::MemoryStore;
+pub use tag::{Stamp, TagState};
+
+/// One tag that a [`Store::read`] asks for.
+#[derive(Clone, Debug)]
+pub struct TagProbe {
+    /// Which tag.
+    pub key: TagKey,
+    /// The stamp to put there first, if the tag is absent, and how long it lives.
+    ///
+    /// `None` only looks. A proposal never replaces a stamp or a barrier that stands.
+    pub propose: Option<(Stamp, Duration)>,
+}
+
+/// What [`Store::read`] found: answers in the order of the questions.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// One answer per entry key; `None` is "not there".
+    pub entries: Vec<Option<Bytes>>,
+    /// One answer per probe, read after the proposals were applied.
+    pub tags: Vec<TagState>,
+    /// Which life of the store this came from: another number after a restart or a failover, when
+    /// the store may have gone back to older data (a snapshot, a replica that was behind). The
+    /// same for all processes. Zero if the store cannot tell, or always keeps nothing.
+    pub incarnation: u64,
+}
+
+/// Can the store be used now?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreState {
+    /// Yes, as far as is known.
+    Ready,
+    /// No: calls fail at once, until it has recovered.
+    Unreachable,
+}
+
+/// One entry to keep.
+#[derive(Clone, Debug)]
+pub struct EntryWrite {
+    /// Where.
+    pub key: EntryKey,
+    /// The encoded entry, header included.
+    pub bytes: Bytes,
+    /// Time to live; at least one millisecond.
+    pub ttl: Duration,
+}
+
+/// A place that keeps entries and tags.
+///
+/// All methods are cancel safe: a dropped future leaves the operation done or not done, never
+/// half done in a way that could make a stale entry valid. Each is one round trip.
+#[async_trait]
+pub trait Store: Debug + Send + Sync + 'static {
+    /// Reads entries and tags together, after putting down the proposed stamps where a tag is
+    /// absent. One round trip.
+    ///
+    /// The answer for the tags must be read after the proposals took effect and, for any entry
+    /// in the same call, no later than one atomic step with it (a single MGET).
+    async fn read(&self, entries: &[EntryKey], tags: &[TagProbe]) -> Result<Found, StoreError>;
+
+    /// Stores entries and makes sure that each named tag lives at least as long as given from
+    /// now. A tag that is absent stays absent. One round trip.
+    async fn write(&self, entries: &[EntryWrite], keep: &[(TagKey, Duration)]) -> Result<(), StoreError>;
+
+    /// Makes the tags absent and drops the entries. One round trip, however many entries
+    /// depend on the tags. Idempotent. Works when the store refuses writes for lack of memory.
+    async fn purge(&self, tags: &[TagKey], entries: &[EntryKey]) -> Result<(), StoreError>;
+
+    /// Drops entries; says how many were there. One round trip.
+    async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError>;
+
+    /// Lists up to `limit` entry and tag keys that begin with `prefix` (taken literally).
+    /// An operator's tool: many round trips, each bounded; never on a hot path.
+    async fn scan(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError>;
+
+    /// Takes a lease: true if nobody held `key`; it ends by itself after `ttl`. One round trip.
+    async fn lease(&self, key: &EntryKey, ttl: Duration) -> Result<bool, StoreError>;
+
+    /// Is the store there? One round trip.
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Resolves when the store is usable (again), so that delayed purges are delivered at once
+    /// instead of at the next attempt. A store that is never away need not implement it.
+    async fn recovered(&self) {}
+
+    /// Whether calls have a chance. Costs next to nothing; no round trip.
+    fn state(&self) -> StoreState {
+        StoreState::Ready
+    }
+
+    /// A word for logs and `explain`: `memory`, `redis`.
+    fn name(&self) -> &'static str;
+}
+
+/// Why a store could not do what it was asked. On a read it is a miss; on a purge it is retried.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// No answer within the configured time.
+    #[error("the cache store gave no answer to {operation} within {after:?}")]
+    Timeout {
+        /// What was asked.
+        operation: &'static str,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// No connection, or the circuit breaker is open after repeated failures.
+    #[error("the cache store is unreachable: {reason}")]
+    Unreachable {
+        /// What the connection said; holds no credentials.
+        reason: String,
+    },
+    /// The server answered with an error.
+    #[error("the cache store refused {operation}: {reason}")]
+    Refused {
+        /// What was asked.
+        operation: &'static str,
+        /// The server's error code and text; holds no keys or values.
+        reason: String,
+    },
+    /// The configuration cannot work; says which part and what to do.
+    #[error("cache store configuration: {0}")]
+    Config(String),
+}
+
+/// A lifetime as the stores count it: whole milliseconds, at least one (rounded up: a life must not
+/// end early), at most ten years (what every store can count).
+fn whole_millis(life: Duration) -> u64 {
+    const TEN_YEARS: u64 = 10 * 366 * 24 * 3600 * 1000;
+    let millis = life.as_nanos().div_ceil(1_000_000);
+    u64::try_from(millis).unwrap_or(TEN_YEARS).clamp(1, TEN_YEARS)
+}

@@ -1,0 +1,176 @@
+//! The commands as they go over the wire: MGET, SET with PX and NX, PEXPIRE with GT, UNLINK, SCAN,
+//! PING, HELLO, INFO. Always a pipeline, which is one write to the socket.
+
+use std::time::Duration;
+
+use redis::Pipeline;
+
+use crate::store::{EntryKey, EntryWrite, TagKey, TagProbe, whole_millis};
+
+/// Keys per UNLINK. The server runs a command in one go; this many keys keep it busy for a few
+/// milliseconds at most.
+pub(super) const KEYS_PER_UNLINK: usize = 5000;
+
+/// Keys that one step of a SCAN looks at.
+const KEYS_PER_SCAN: usize = 1000;
+
+/// The proposals, each only where nothing stands, and then one MGET of everything: the server
+/// answers that in one atomic step.
+pub(super) fn read(entries: &[EntryKey], tags: &[TagProbe]) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(1 + tags.len());
+    for probe in tags {
+        if let Some((stamp, life)) = probe.propose {
+            let stamp = stamp.to_string();
+            pipeline
+                .cmd("SET")
+                .arg(probe.key.as_str())
+                .arg(stamp)
+                .arg("PX")
+                .arg(whole_millis(life))
+                .arg("NX");
+        }
+    }
+    pipeline.cmd("MGET");
+    for key in entries.iter().map(EntryKey::as_str).chain(tags.iter().map(|probe| probe.key.as_str())) {
+        pipeline.arg(key);
+    }
+    pipeline
+}
+
+/// The entries, and then a longer life for the tags, where the server can do that without ever
+/// shortening one. PEXPIRE does nothing to a tag that is not there: a purge that came first stands.
+pub(super) fn write(entries: &[EntryWrite], keep: &[(TagKey, Duration)]) -> Pipeline {
+    let mut pipeline = Pipeline::with_capacity(entries.len() + keep.len());
+    for EntryWrite { key, bytes, ttl } in entries {
+        pipeline.cmd("SET").arg(key.as_str()).arg(&bytes[..]).arg("PX").arg(whole_millis(*ttl));
+    }
+    for (tag, life) in keep {
+        pipeline.cmd("PEXPIRE").arg(tag.as_str()).arg(whole_millis(*life)).arg("GT");
+    }
+    pipeline
+}
+
+/// One UNLINK of all the keys, or as many as it takes.
+pub(super) fn remove<'a>(keys: impl Iterator<Item = &'a str>) -> Pipeline {
+    let mut pipeline = redis::pipe();
+    for (position, key) in keys.enumerate() {
+        if position % KEYS_PER_UNLINK == 0 {
+            pipeline.cmd("UNLINK");
+        }
+        pipeline.arg(key);
+    }
+    pipeline
+}
+
+pub(super) fn lease(key: &EntryKey, life: Duration) -> Pipeline {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("SET").arg(key.as_str()).arg("").arg("PX").arg(whole_millis(life)).arg("NX");
+    pipeline
+}
+
+pub(super) fn ping() -> Pipeline {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("PING");
+    pipeline
+}
+
+/// Is it alive, and who is it? HELLO without arguments changes nothing, and no ACL forbids it; INFO
+/// may be forbidden.
+pub(super) fn introduction(with_info: bool) -> Pipeline {
+    let mut pipeline = ping();
+    pipeline.cmd("HELLO");
+    if with_info {
+        pipeline.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+    }
+    pipeline
+}
+
+/// One step through the key space.
+pub(super) fn scan(cursor: u64, prefix: &str) -> Pipeline {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("SCAN").arg(cursor).arg("MATCH").arg(literal_prefix(prefix)).arg("COUNT").arg(KEYS_PER_SCAN);
+    pipeline
+}
+
+/// A pattern that matches what begins with `prefix`, whatever glob characters it holds.
+fn literal_prefix(prefix: &str) -> String {
+    let mut pattern = String::with_capacity(prefix.len() + 4);
+    for character in prefix.chars() {
+        if matches!(character, '*' | '?' | '[' | ']' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('*');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Stamp;
+
+    fn sent(pipeline: &Pipeline) -> Vec<String> {
+        let command = |command: &redis::Cmd| {
+            let words = command.args_iter().map(|argument| match argument {
+                redis::Arg::Simple(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+                _ => "?".to_owned(),
+            });
+            words.collect::<Vec<_>>().join(" ")
+        };
+        pipeline.cmd_iter().map(command).collect()
+    }
+
+    fn entry(key: &str) -> EntryKey {
+        EntryKey::from_full(key)
+    }
+
+    #[test]
+    fn a_read_is_the_proposals_and_one_mget_with_the_entries_first() {
+        let entries = [entry("n:e1"), entry("n:e2")];
+        let stamp = Stamp::from_number(7).unwrap();
+        let probe = |key: &str, life| TagProbe { key: TagKey::from_full(key), propose: Some((stamp, life)) };
+        let tags = [
+            probe("n:t1", Duration::from_secs(3600)),
+            TagProbe { key: TagKey::from_full("n:t2"), propose: None },
+            probe("n:t3", Duration::from_nanos(1)),
+        ];
+        assert_eq!(
+            sent(&read(&entries, &tags)),
+            [
+                "SET n:t1 s0000000000000007 PX 3600000 NX",
+                "SET n:t3 s0000000000000007 PX 1 NX",
+                "MGET n:e1 n:e2 n:t1 n:t2 n:t3"
+            ]
+        );
+        assert_eq!(sent(&read(&entries[..1], &[])), ["MGET n:e1"]);
+    }
+
+    #[test]
+    fn lives_go_out_in_whole_milliseconds() {
+        let life = Duration::from_micros(1_500_500);
+        let write = write(
+            &[EntryWrite { key: entry("n:e"), bytes: "v".into(), ttl: life }],
+            &[(TagKey::from_full("n:t"), life)],
+        );
+        assert_eq!(sent(&write), ["SET n:e v PX 1501", "PEXPIRE n:t 1501 GT"]);
+        assert_eq!(sent(&lease(&entry("n:l"), Duration::ZERO)), ["SET n:l  PX 1 NX"]);
+    }
+
+    #[test]
+    fn a_purge_of_any_size_is_one_pipeline_of_few_commands() {
+        let keys: Vec<_> = (0..KEYS_PER_UNLINK * 2 + 1).map(|number| format!("n:{number}")).collect();
+        let pipeline = remove(keys.iter().map(String::as_str));
+        let sizes: Vec<_> = pipeline.cmd_iter().map(|c| c.args_iter().len() - 1).collect();
+        assert_eq!(sizes, [KEYS_PER_UNLINK, KEYS_PER_UNLINK, 1]);
+        assert_eq!(sent(&remove(["a", "b"].into_iter())), ["UNLINK a b"]);
+        assert!(remove(std::iter::empty()).is_empty());
+    }
+
+    // case F20
+    #[test]
+    fn glob_characters_in_a_prefix_are_escaped() {
+        assert_eq!(sent(&scan(7, "shop:")), ["SCAN 7 MATCH shop:* COUNT 1000"]);
+        assert_eq!(literal_prefix(r"s*h?o[a-b]^\p"), r"s\*h\?o\[a-b\]^\\p*");
+    }
+}

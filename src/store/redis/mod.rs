@@ -1,0 +1,159 @@
+//! The Redis store.
+
+mod backoff;
+mod breaker;
+mod command;
+mod config;
+mod dial;
+mod reply;
+mod supervisor;
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use redis::Pipeline;
+
+pub use config::RedisConfig;
+
+use self::{
+    reply::{Extension, Introduction},
+    supervisor::Supervisor,
+};
+use super::{EntryKey, EntryWrite, Found, Store, StoreError, StoreState, TagKey, TagProbe};
+
+/// A step through the key space may take longer than a query would wait: it is an operator's tool.
+const SCAN_STEP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Entries and tags in a Redis server, or one that speaks like it (Valkey, KeyDB, Dragonfly).
+///
+/// Shared by all tasks; make one per process. Every call is one round trip with a time limit of its
+/// own, and fails at once while the server is known to be away. The connection repairs itself.
+pub struct RedisStore {
+    supervisor: Supervisor,
+    read_timeout: Duration,
+    write_timeout: Duration,
+    /// The server knows `PEXPIRE ... GT` (Redis 7, Valkey), as far as we know.
+    extends: AtomicBool,
+}
+
+impl RedisStore {
+    /// Makes a store and a first attempt to connect, which takes the connect timeout at most.
+    ///
+    /// A server that is away is not an error: the store starts unreachable and recovers by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Config`] if the configuration cannot work, or if there is no tokio runtime.
+    pub async fn connect(config: RedisConfig) -> Result<Self, StoreError> {
+        let plan = config.plan()?;
+        Ok(Self {
+            supervisor: Supervisor::start(&plan).await?,
+            read_timeout: plan.read_timeout,
+            write_timeout: plan.write_timeout,
+            extends: AtomicBool::new(true),
+        })
+    }
+
+    async fn remove(&self, operation: &'static str, commands: Pipeline) -> Result<u64, StoreError> {
+        if commands.is_empty() {
+            return Ok(0);
+        }
+        // The time limit is meant for one command; the server works through a large purge in order.
+        let limit = self.write_timeout.saturating_mul(u32::try_from(commands.len()).unwrap_or(u32::MAX));
+        self.supervisor.ask(operation, limit, &commands, |values, _| reply::removed(values)).await
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").field("supervisor", &self.supervisor).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    async fn read(&self, entries: &[EntryKey], tags: &[TagProbe]) -> Result<Found, StoreError> {
+        if entries.is_empty() && tags.is_empty() {
+            return Ok(Found::default());
+        }
+        let commands = command::read(entries, tags);
+        let read = |values, server: Introduction| {
+            reply::found(values, entries.len(), tags.len(), server.incarnation)
+        };
+        self.supervisor.ask("a read", self.read_timeout, &commands, read).await
+    }
+
+    async fn write(&self, entries: &[EntryWrite], keep: &[(TagKey, Duration)]) -> Result<(), StoreError> {
+        // A server that cannot extend a life without the danger of shortening it leaves the tag
+        // with the life that it was proposed with.
+        let keep = if self.extends.load(Ordering::Relaxed) { keep } else { &[] };
+        let commands = command::write(entries, keep);
+        if commands.is_empty() {
+            return Ok(());
+        }
+        let read = |values, _| reply::stored(values, entries.len());
+        let extension = self.supervisor.ask("a write", self.write_timeout, &commands, read).await?;
+        if extension == Extension::Unknown && self.extends.swap(false, Ordering::Relaxed) {
+            tracing::info!("the cache store cannot extend the life of a tag (PEXPIRE with GT, Redis 7)");
+        }
+        Ok(())
+    }
+
+    async fn purge(&self, tags: &[TagKey], entries: &[EntryKey]) -> Result<(), StoreError> {
+        // The tags first: should the server be cut off in between, they are what counts.
+        let keys = tags.iter().map(TagKey::as_str).chain(entries.iter().map(EntryKey::as_str));
+        self.remove("a purge", command::remove(keys)).await.map(drop)
+    }
+
+    async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError> {
+        self.remove("a delete", command::remove(entries.iter().map(EntryKey::as_str))).await
+    }
+
+    async fn scan(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        // The server may name a key more than once.
+        let mut keys = BTreeSet::new();
+        let mut cursor = 0;
+        while keys.len() < limit {
+            let step = command::scan(cursor, prefix);
+            let (next, page) = self
+                .supervisor
+                .ask("a scan", SCAN_STEP_TIMEOUT, &step, |values, _| reply::page(values))
+                .await?;
+            keys.extend(page.into_iter().filter(|key| key.starts_with(prefix)));
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        Ok(keys.into_iter().take(limit).collect())
+    }
+
+    async fn lease(&self, key: &EntryKey, ttl: Duration) -> Result<bool, StoreError> {
+        self.supervisor
+            .ask("a lease", self.write_timeout, &command::lease(key, ttl), |values, _| reply::taken(values))
+            .await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.supervisor
+            .ask("a ping", self.write_timeout, &command::ping(), |values, _| reply::pong(values))
+            .await
+    }
+
+    async fn recovered(&self) {
+        self.supervisor.recovered().await;
+    }
+
+    fn state(&self) -> StoreState {
+        if self.supervisor.is_ready() { StoreState::Ready } else { StoreState::Unreachable }
+    }
+
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+}

@@ -1,0 +1,403 @@
+//! What a server says, and what it means. Nothing here trusts the shape of a reply, and nothing
+//! lets a server's words out: they may quote keys.
+
+use bytes::Bytes;
+use redis::{ErrorKind, RedisError, ServerError, Value};
+
+use crate::store::{Found, TagState};
+
+/// Why an answer is not the one that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The server answered with an error: its code, and what that means.
+    Refused(String),
+    /// An answer that cannot belong to the question. Nothing on the same connection can be trusted
+    /// any more: question and answer are out of step.
+    Misshapen,
+}
+
+/// Does this error mean that the server is no longer the one to talk to? A fresh connection may
+/// find the right one: after a failover the address leads to the new primary, after a change of
+/// password the new login counts.
+pub(super) fn ends_the_connection(error: &ServerError) -> bool {
+    matches!(error.code(), "READONLY" | "LOADING" | "MASTERDOWN" | "NOAUTH")
+}
+
+/// The server does not know the command in this form, or not for this user.
+fn is_unsupported(error: &ServerError) -> bool {
+    matches!(error.code(), "ERR" | "NOPERM")
+}
+
+/// A server's error without its text.
+pub(super) fn refusal(error: &ServerError) -> String {
+    explain(error.code())
+}
+
+fn explain(code: &str) -> String {
+    let meaning = match code {
+        "OOM" => "the server is at its memory limit and evicts nothing",
+        "READONLY" => "the server is a read-only replica",
+        "LOADING" => "the server is loading its data",
+        "MASTERDOWN" => "the server is a replica without its primary",
+        "MISCONF" => "the server cannot save its data and refuses writes",
+        "NOREPLICAS" => "the server has too few replicas and refuses writes",
+        "NOAUTH" => "the server wants a password",
+        "WRONGPASS" => "the user name or the password is wrong",
+        "NOPERM" => "the user may not run this command, or not on these keys",
+        "WRONGTYPE" => "a key holds another type of value; something else writes in this namespace",
+        "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN" => {
+            "the server is part of a cluster, which is not supported"
+        }
+        "BUSY" => "a script blocks the server",
+        _ => {
+            // A code is one word in capitals; whatever else comes in its place is not shown.
+            let sound = (1..=20).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_uppercase());
+            return if sound { code.to_owned() } else { "ERR".to_owned() };
+        }
+    };
+    format!("{code} ({meaning})")
+}
+
+/// Why the client failed, without anything that was configured or sent.
+pub(super) fn failure(error: &RedisError) -> String {
+    if let Some(code) = error.code() {
+        return explain(code);
+    }
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    match error.kind() {
+        ErrorKind::AuthenticationFailed => explain("WRONGPASS"),
+        ErrorKind::Parse => "the answer is not in Redis' protocol; is it a Redis server?".to_owned(),
+        ErrorKind::Io => {
+            match std::error::Error::source(error).and_then(|e| e.downcast_ref::<std::io::Error>()) {
+                Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                    "the connection was closed".to_owned()
+                }
+                Some(error) => error.to_string(),
+                None => "the connection failed".to_owned(),
+            }
+        }
+        _ => error.category().to_owned(),
+    }
+}
+
+fn server_error(value: &Value) -> Result<(), Fault> {
+    match value {
+        Value::ServerError(error) => Err(Fault::Refused(refusal(error))),
+        _ => Ok(()),
+    }
+}
+
+fn only(values: Vec<Value>) -> Result<Value, Fault> {
+    match <[Value; 1]>::try_from(values) {
+        Ok([Value::ServerError(error)]) => Err(Fault::Refused(refusal(&error))),
+        Ok([value]) => Ok(value),
+        Err(_) => Err(Fault::Misshapen),
+    }
+}
+
+/// The answers to proposals and one MGET. A proposal that was refused (memory is full, a replica,
+/// no leave to write) left its tag as it was, and the MGET says how that is.
+pub(super) fn found(
+    mut values: Vec<Value>,
+    entries: usize,
+    tags: usize,
+    incarnation: u64,
+) -> Result<Found, Fault> {
+    let last = values.pop().into_iter().collect();
+    for proposal in &values {
+        match proposal {
+            Value::Okay | Value::Nil => {}
+            Value::ServerError(error) => {
+                tracing::debug!(reason = refusal(error), "the store refused a proposed stamp");
+            }
+            _ => return Err(Fault::Misshapen),
+        }
+    }
+    let Value::Array(found) = only(last)? else { return Err(Fault::Misshapen) };
+    if found.len() != entries + tags {
+        return Err(Fault::Misshapen);
+    }
+    let mut found = found.into_iter().map(|value| match value {
+        Value::Nil => Ok(None),
+        Value::BulkString(bytes) => Ok(Some(bytes)),
+        _ => Err(Fault::Misshapen),
+    });
+    let entries = found.by_ref().take(entries).map(|value| Ok(value?.map(Bytes::from)));
+    Ok(Found {
+        entries: entries.collect::<Result<_, _>>()?,
+        tags: found.map(|value| Ok(TagState::parse(value?.as_deref()))).collect::<Result<_, _>>()?,
+        incarnation,
+    })
+}
+
+/// Whether the server knows `PEXPIRE ... GT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extension {
+    Known,
+    Unknown,
+}
+
+/// The answers to the SETs of `entries` entries and to the PEXPIREs after them. Only an entry that
+/// was not stored is an error: a tag whose life was not extended costs a miss.
+pub(super) fn stored(values: Vec<Value>, entries: usize) -> Result<Extension, Fault> {
+    if values.len() < entries {
+        return Err(Fault::Misshapen);
+    }
+    let (sets, extensions) = values.split_at(entries);
+    for set in sets {
+        server_error(set)?;
+        if !matches!(set, Value::Okay) {
+            return Err(Fault::Misshapen);
+        }
+    }
+    let mut known = Extension::Known;
+    for extension in extensions {
+        match extension {
+            Value::Int(_) => {}
+            Value::ServerError(error) if is_unsupported(error) => known = Extension::Unknown,
+            Value::ServerError(error) => {
+                tracing::debug!(reason = refusal(error), "the store did not extend a tag's life");
+            }
+            _ => return Err(Fault::Misshapen),
+        }
+    }
+    Ok(known)
+}
+
+/// The answers to some UNLINKs: how many keys were there.
+pub(super) fn removed(values: Vec<Value>) -> Result<u64, Fault> {
+    let mut removed: u64 = 0;
+    for value in &values {
+        server_error(value)?;
+        let Value::Int(count) = value else { return Err(Fault::Misshapen) };
+        removed = removed.saturating_add(u64::try_from(*count).map_err(|_| Fault::Misshapen)?);
+    }
+    Ok(removed)
+}
+
+/// The answer to a SET with NX: was it set?
+pub(super) fn taken(values: Vec<Value>) -> Result<bool, Fault> {
+    match only(values)? {
+        Value::Okay => Ok(true),
+        Value::Nil => Ok(false),
+        _ => Err(Fault::Misshapen),
+    }
+}
+
+/// The answer to a PING.
+pub(super) fn pong(values: Vec<Value>) -> Result<(), Fault> {
+    match only(values)? {
+        Value::SimpleString(text) if text == "PONG" => Ok(()),
+        Value::BulkString(text) if text == b"PONG" => Ok(()),
+        _ => Err(Fault::Misshapen),
+    }
+}
+
+/// The answer to a SCAN: where to go on (zero at the end), and the keys that are text.
+pub(super) fn page(values: Vec<Value>) -> Result<(u64, Vec<String>), Fault> {
+    let Value::Array(parts) = only(values)? else { return Err(Fault::Misshapen) };
+    let Ok([Value::BulkString(cursor), Value::Array(keys)]) = <[Value; 2]>::try_from(parts) else {
+        return Err(Fault::Misshapen);
+    };
+    let cursor = std::str::from_utf8(&cursor).ok().and_then(|text| text.parse().ok());
+    let text = |key| match key {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        _ => None,
+    };
+    Ok((cursor.ok_or(Fault::Misshapen)?, keys.into_iter().filter_map(text).collect()))
+}
+
+/// What is known about the server at the other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Introduction {
+    /// See [`Found::incarnation`]; zero if the server does not tell.
+    pub(super) incarnation: u64,
+    /// It told at least something when asked with INFO.
+    pub(super) informs: bool,
+}
+
+/// The answers to [`command::introduction`](super::command::introduction): may the connection be
+/// used, and which life of which server is it?
+///
+/// A replica may not be used. It refuses purges, and what it answers may be older than a purge that
+/// has returned elsewhere.
+pub(super) fn introduced(values: Vec<Value>) -> Result<Introduction, String> {
+    let mut values = values.into_iter();
+    let (Some(ping), Some(hello)) = (values.next(), values.next()) else {
+        return Err("the server's first replies make no sense".to_owned());
+    };
+    match &ping {
+        // It answers; that it may not be pinged is the operator's choice.
+        Value::ServerError(error) if error.code() == "NOPERM" => {}
+        Value::ServerError(error) => return Err(refusal(error)),
+        _ => pong(vec![ping]).map_err(|_| "the server does not answer PING as Redis does".to_owned())?,
+    }
+    let info: String = values.filter_map(into_text).collect();
+    let role = match &hello {
+        Value::Map(fields) => fields.iter().find(|(name, _)| is_text(name, "role")).map(|(_, role)| role),
+        Value::Array(flat) => {
+            flat.chunks_exact(2).find(|pair| is_text(&pair[0], "role")).map(|pair| &pair[1])
+        }
+        _ => None,
+    };
+    // A server that tells its role in neither way is taken for a primary until it refuses a write.
+    if role.is_some_and(|role| is_text(role, "replica") || is_text(role, "slave"))
+        || field(&info, "role") == Some("slave")
+    {
+        return Err("the server is a replica; connect to its primary".to_owned());
+    }
+    // Both are 40 random hexadecimal digits, of which 16 are as good as all. The run id is another
+    // one after every start of the process; the replication id also after every promotion, when a
+    // former primary comes back with what it had.
+    let id =
+        |name| field(&info, name).and_then(|id| u64::from_str_radix(id.get(..16)?, 16).ok()).unwrap_or(0);
+    let incarnation = id("run_id") ^ id("master_replid").rotate_left(1);
+    Ok(Introduction { incarnation, informs: !info.is_empty() })
+}
+
+/// `name:value` lines, as INFO has them.
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+}
+
+/// A text reply, as of INFO: RESP3 marks it as verbatim text, RESP2 does not.
+fn into_text(reply: Value) -> Option<String> {
+    match reply {
+        Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
+        Value::VerbatimString { text, .. } | Value::SimpleString(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn is_text(value: &Value, text: &str) -> bool {
+    match value {
+        Value::BulkString(bytes) => bytes == text.as_bytes(),
+        Value::SimpleString(string) => string == text,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::VerbatimFormat;
+
+    use super::*;
+
+    fn error(line: &str) -> Value {
+        redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap()
+    }
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn a_refusal_tells_the_code_and_never_a_key() {
+        for line in [
+            "OOM command not allowed when used memory > 'maxmemory', secret-key",
+            "ERR unknown command 'UNLINK', with args beginning with: 'secret-key' ",
+            "MOVED 3999 secret-key:6381",
+            "secret-key is not a code",
+            "secret-key",
+            "SECRETKEYTHATISTOOLONGTOBEACODE secret-key",
+            "",
+        ] {
+            let Err(Fault::Refused(reason)) = removed(vec![error(line)]) else { panic!("{line}") };
+            assert!(!reason.to_lowercase().contains("secret"), "{line}: {reason}");
+        }
+        assert_eq!(removed(vec![error("ERR odd")]), Err(Fault::Refused("ERR".to_owned())));
+    }
+
+    #[test]
+    fn replies_of_the_wrong_shape_are_faults_and_never_a_panic() {
+        let odd = [
+            vec![],
+            vec![Value::Int(-1)],
+            vec![Value::SimpleString("QUEUED".to_owned())],
+            vec![bulk("x")],
+            vec![Value::Array(vec![])],
+            vec![Value::Array(vec![Value::Int(1)])],
+            vec![Value::Array(vec![bulk("x"), Value::Array(vec![])])],
+            vec![Value::Array(vec![Value::Nil; 3])],
+            vec![Value::Map(vec![])],
+            vec![Value::Boolean(true)],
+            vec![Value::Okay, Value::Nil, Value::Okay],
+        ];
+        for values in odd {
+            assert_eq!(found(values.clone(), 1, 1, 0).unwrap_err(), Fault::Misshapen, "{values:?}");
+            assert_eq!(pong(values.clone()), Err(Fault::Misshapen), "{values:?}");
+            assert_eq!(taken(values.clone()), Err(Fault::Misshapen), "{values:?}");
+            assert_eq!(page(values.clone()), Err(Fault::Misshapen), "{values:?}");
+            assert_eq!(stored(values.clone(), 2), Err(Fault::Misshapen), "{values:?}");
+            assert!(values.is_empty() || removed(values.clone()) == Err(Fault::Misshapen), "{values:?}");
+            assert!(introduced(values.clone()).is_err(), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_proposal_does_not_lose_the_answer() {
+        let values = vec![error("OOM full"), Value::Array(vec![bulk("entry"), Value::Nil, bulk("foreign")])];
+        let found = found(values, 1, 2, 9).unwrap();
+        assert_eq!(found.entries, [Some(Bytes::from_static(b"entry"))]);
+        assert_eq!(found.tags, [TagState::Absent, TagState::Barrier]);
+        assert_eq!(found.incarnation, 9);
+    }
+
+    #[test]
+    fn a_tag_that_was_not_extended_is_no_error() {
+        let values = vec![Value::Okay, error("ERR wrong number of arguments for 'pexpire' command")];
+        assert_eq!(stored(values, 1), Ok(Extension::Unknown));
+        assert_eq!(stored(vec![Value::Okay, error("OOM no")], 1), Ok(Extension::Known));
+        assert_eq!(stored(vec![Value::Okay, Value::Int(0)], 1), Ok(Extension::Known));
+        assert!(matches!(stored(vec![error("OOM no"), Value::Int(0)], 1), Err(Fault::Refused(_))));
+    }
+
+    #[test]
+    fn a_page_of_keys_leaves_out_what_is_not_text() {
+        let keys = vec![bulk("a"), Value::BulkString(vec![0xff]), Value::Nil];
+        let reply = Value::Array(vec![bulk("17"), Value::Array(keys)]);
+        assert_eq!(page(vec![reply]), Ok((17, vec!["a".to_owned()])));
+    }
+
+    #[test]
+    fn a_replica_is_not_trusted_and_a_server_without_hello_is() {
+        let pong = || Value::SimpleString("PONG".to_owned());
+        let hello =
+            |role: &str| Value::Map(vec![(bulk("server"), bulk("redis")), (bulk("role"), bulk(role))]);
+        let nameless = Ok(Introduction { incarnation: 0, informs: false });
+        assert_eq!(introduced(vec![pong(), hello("master")]), nameless);
+        assert!(introduced(vec![pong(), hello("replica")]).is_err());
+        let flat = Value::Array(vec![bulk("proto"), Value::Int(2), bulk("role"), bulk("slave")]);
+        assert!(introduced(vec![pong(), flat]).is_err());
+        let no_hello = || error("ERR unknown command 'HELLO'");
+        assert_eq!(
+            introduced(vec![pong(), no_hello(), error("NOPERM info"), error("NOPERM info")]),
+            nameless
+        );
+        assert!(
+            introduced(vec![pong(), no_hello(), bulk(""), bulk("# Replication\r\nrole:slave\r\n")]).is_err()
+        );
+        assert_eq!(introduced(vec![error("NOPERM no ping for you"), hello("master")]), nameless);
+        assert!(introduced(vec![error("LOADING wait"), hello("master")]).is_err());
+    }
+
+    #[test]
+    fn another_process_or_another_promotion_is_another_incarnation() {
+        const RUN: &str = "# Server\r\nrun_id:0123456789abcdef0123456789abcdef01234567\r\n";
+        const REPLICATION: &str = "role:master\r\nmaster_replid:fedcba9876543210fedcba9876543210fedcba98\r\n";
+        let incarnation = |server: &str, replication: &str| {
+            let pong = Value::SimpleString("PONG".to_owned());
+            let text = VerbatimFormat::Text;
+            let replication = Value::VerbatimString { format: text, text: replication.to_owned() };
+            introduced(vec![pong, Value::Nil, bulk(server), replication]).unwrap().incarnation
+        };
+        assert_eq!(incarnation(RUN, ""), 0x0123_4567_89ab_cdef);
+        let first = incarnation(RUN, REPLICATION);
+        assert_eq!(first, incarnation(RUN, REPLICATION));
+        assert_ne!(first, incarnation(&RUN.replace(":0", ":1"), REPLICATION));
+        assert_ne!(first, incarnation(RUN, &REPLICATION.replace(":f", ":e")));
+        assert_eq!(incarnation("run_id:short", "master_replid:"), 0);
+    }
+}

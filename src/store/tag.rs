@@ -1,0 +1,99 @@
+//! The three states of a tag, and how they are written down.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    num::NonZeroU64,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The random value that a tag carries in the store. Two fills of the same tag with a purge
+/// between them never see the same stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stamp(NonZeroU64);
+
+/// What a tag key holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagState {
+    /// Nothing: every entry that depends on the tag is a miss.
+    Absent,
+    /// A stamp: entries that recorded the same one are valid.
+    Stamp(Stamp),
+    /// A writer's COMMIT is in flight, or a value that is not ours: go to the database, store
+    /// nothing.
+    Barrier,
+}
+
+impl Stamp {
+    /// A fresh stamp: a keyed hash (the operating system's randomness, once per process) of a
+    /// counter, so that no two processes and no two calls agree but by a 2^-64 chance.
+    pub fn fresh() -> Self {
+        static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+        let hash = KEY.hash_one(COUNTER.fetch_add(1, Ordering::Relaxed));
+        Self(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MAX))
+    }
+
+    /// The stamp as a number, for an entry's header.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The other way; zero is not a stamp.
+    pub fn from_number(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
+}
+
+impl fmt::Display for Stamp {
+    /// As in the store: `s` and sixteen lower-case hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s{:016x}", self.0)
+    }
+}
+
+impl TagState {
+    /// Reads what a store holds under a tag key. Anything that is not a stamp of ours counts as
+    /// a barrier, which is the safe side.
+    pub fn parse(raw: Option<&[u8]>) -> Self {
+        let Some(raw) = raw else { return Self::Absent };
+        let stamp = raw
+            .strip_prefix(b"s")
+            .filter(|hex| hex.len() == 16 && hex.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+            .and_then(Stamp::from_number);
+        stamp.map_or(Self::Barrier, Self::Stamp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_survives_the_way_to_the_store_and_back() {
+        for _ in 0..1000 {
+            let stamp = Stamp::fresh();
+            assert_eq!(TagState::parse(Some(stamp.to_string().as_bytes())), TagState::Stamp(stamp));
+        }
+    }
+
+    // case F7
+    #[test]
+    fn a_foreign_value_under_a_tag_is_a_barrier() {
+        for raw in [&b""[..], b"s", b"s0000000000000000", b"sABCDEF0123456789", b"7", b"s0123456789abcdef0", &[0xff; 17]] {
+            assert_eq!(TagState::parse(Some(raw)), TagState::Barrier, "{raw:?}");
+        }
+        assert_eq!(TagState::parse(None), TagState::Absent);
+    }
+
+    #[test]
+    fn stamps_do_not_repeat() {
+        let stamps: std::collections::HashSet<_> = (0..100_000).map(|_| Stamp::fresh()).collect();
+        assert_eq!(stamps.len(), 100_000);
+    }
+}

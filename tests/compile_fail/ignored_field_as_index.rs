@@ -1,0 +1,23 @@
+//! A field without a column is in no WHERE.
+
+use sea_orm::entity::prelude::*;
+use sea_orm_cache::CacheEntity;
+
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel, CacheEntity)]
+#[sea_orm(table_name = "book")]
+#[cache(index("cover"))]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    pub shelf_id: i64,
+    #[sea_orm(ignore)]
+    pub cover: String,
+    pub title: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+fn main() {}

@@ -1,0 +1,99 @@
+//! A store with a gate in front of its writes: entries can be held back and let through later, as
+//! a slow reader's would be.
+
+use std::{sync::Arc, time::Duration};
+
+use sea_orm_cache::stores::{EntryKey, EntryWrite, Found, Store, StoreError, TagKey, TagProbe};
+use tokio::sync::watch;
+
+#[derive(Debug)]
+pub struct Gate {
+    inner: Arc<dyn Store>,
+    open: watch::Sender<bool>,
+    waiting: watch::Sender<usize>,
+}
+
+impl Gate {
+    pub fn before(inner: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { inner, open: watch::Sender::new(true), waiting: watch::Sender::new(0) })
+    }
+
+    /// From now on entries wait.
+    pub fn close(&self) {
+        self.open.send_replace(false);
+    }
+
+    /// Lets all that wait through.
+    pub fn open(&self) {
+        self.open.send_replace(true);
+    }
+
+    /// Resolves when so many writes wait.
+    pub async fn holds(&self, writes: usize) {
+        self.waiting.subscribe().wait_for(|waiting| *waiting >= writes).await.unwrap();
+    }
+
+    /// Resolves when none waits any more.
+    pub async fn is_empty(&self) {
+        self.waiting.subscribe().wait_for(|waiting| *waiting == 0).await.unwrap();
+    }
+}
+
+#[async_trait::async_trait]
+impl Store for Gate {
+    async fn read(&self, entries: &[EntryKey], tags: &[TagProbe]) -> Result<Found, StoreError> {
+        self.inner.read(entries, tags).await
+    }
+
+    async fn write(&self, entries: &[EntryWrite], keep: &[(TagKey, Duration)]) -> Result<(), StoreError> {
+        self.waiting.send_modify(|waiting| *waiting += 1);
+        self.open.subscribe().wait_for(|open| *open).await.unwrap();
+        let result = self.inner.write(entries, keep).await;
+        self.waiting.send_modify(|waiting| *waiting -= 1);
+        result
+    }
+
+    async fn purge(&self, tags: &[TagKey], entries: &[EntryKey]) -> Result<(), StoreError> {
+        self.inner.purge(tags, entries).await
+    }
+
+    async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError> {
+        self.inner.delete(entries).await
+    }
+
+    async fn scan(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
+        self.inner.scan(prefix, limit).await
+    }
+
+    async fn lease(&self, key: &EntryKey, ttl: Duration) -> Result<bool, StoreError> {
+        self.inner.lease(key, ttl).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.inner.ping().await
+    }
+
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+}
+
+/// A cache on each store that is there, with a gate in front of its writes.
+pub async fn gated_caches() -> Vec<(Arc<Gate>, sea_orm_cache::Cache)> {
+    use sea_orm_cache::{
+        Cache,
+        stores::{MemoryStore, RedisConfig, RedisStore},
+    };
+    let mut stores: Vec<Arc<dyn Store>> = vec![Arc::new(MemoryStore::with_capacity(1 << 20))];
+    if let Some(url) = crate::support::shared_redis_url() {
+        stores.push(Arc::new(RedisStore::connect(RedisConfig::new(url)).await.unwrap()));
+    }
+    let mut caches = Vec::new();
+    for store in stores {
+        let gate = Gate::before(store);
+        let namespace = crate::support::unique_namespace();
+        let cache = Cache::builder().namespace(namespace).store(gate.clone()).build().await.unwrap();
+        caches.push((gate, cache));
+    }
+    caches
+}

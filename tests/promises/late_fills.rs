@@ -1,0 +1,218 @@
+//! A reader that is slow between loading and storing never brings an old value back, and one load
+//! serves all who ask at the same time.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sea_orm::{ActiveValue::Set, entity::prelude::*};
+use sea_orm_cache::{Cache, prelude::*};
+use tokio::sync::oneshot;
+
+use crate::{
+    entity::{book, publisher},
+    gate::gated_caches,
+    support::{Backend, eventually},
+    world::{StoreKind, World, caches, new_book, retitled},
+};
+
+/// A load that says that it began and then waits to be told what to answer.
+struct SlowLoad {
+    began: oneshot::Receiver<()>,
+    answer: oneshot::Sender<&'static str>,
+    read: tokio::task::JoinHandle<String>,
+}
+
+fn slow_load(cache: &Cache, options: EntryOptions) -> SlowLoad {
+    let (began_tx, began) = oneshot::channel();
+    let (answer, answer_rx) = oneshot::channel::<&'static str>();
+    let cache = cache.clone();
+    let read = tokio::spawn(async move {
+        let load = || async {
+            began_tx.send(()).unwrap();
+            Ok::<_, Infallible>(answer_rx.await.unwrap().to_owned())
+        };
+        cache.get_or_load("key", options, load).await.unwrap()
+    });
+    SlowLoad { began, answer, read }
+}
+
+async fn load_now(cache: &Cache, options: EntryOptions, value: &'static str) -> String {
+    cache.get_or_load("key", options, || async { Ok::<_, Infallible>(value.to_owned()) }).await.unwrap()
+}
+
+fn options() -> EntryOptions {
+    EntryOptions::new().tag("tag")
+}
+
+// case B1
+#[tokio::test]
+async fn a_fill_of_an_absent_key_that_began_before_a_purge_is_never_served() {
+    for (store, cache) in caches().await {
+        let slow = slow_load(&cache, options());
+        slow.began.await.unwrap();
+        cache.invalidate_tag("tag").await;
+        slow.answer.send("old").unwrap();
+        assert_eq!(slow.read.await.unwrap(), "old", "whoever asked before the purge may see it");
+        assert_eq!(cache.get::<String>("key").await.unwrap(), None, "{store:?}");
+        assert_eq!(load_now(&cache, options(), "new").await, "new", "{store:?}");
+        assert_eq!(load_now(&cache, options(), "newer").await, "new", "{store:?}: and that is kept");
+    }
+}
+
+// case B2
+#[tokio::test]
+async fn a_refill_of_a_present_key_that_began_before_a_purge_is_never_served() {
+    for (store, cache) in caches().await {
+        assert_eq!(load_now(&cache, options(), "first").await, "first");
+        let slow = slow_load(&cache, options().fresh());
+        slow.began.await.unwrap();
+        cache.invalidate_tag("tag").await;
+        slow.answer.send("old").unwrap();
+        slow.read.await.unwrap();
+        assert_eq!(load_now(&cache, options(), "new").await, "new", "{store:?}");
+    }
+}
+
+// case B5
+#[tokio::test]
+async fn a_reader_that_comes_after_a_purge_never_joins_a_flight_that_began_before_it() {
+    for (store, cache) in caches().await {
+        let slow = slow_load(&cache, options());
+        slow.began.await.unwrap();
+        cache.invalidate_tag("tag").await;
+        // The old flight is still in the air; this one must not wait for it.
+        assert_eq!(load_now(&cache, options(), "new").await, "new", "{store:?}");
+        slow.answer.send("old").unwrap();
+        slow.read.await.unwrap();
+        assert_eq!(load_now(&cache, options(), "newer").await, "new", "{store:?}: the late fill is dead");
+    }
+}
+
+// case B16
+#[tokio::test]
+async fn a_waiter_takes_over_when_the_leader_goes_away() {
+    for (store, cache) in caches().await {
+        let slow = slow_load(&cache, options());
+        slow.began.await.unwrap();
+        let waiter = {
+            let cache = cache.clone();
+            tokio::spawn(async move { load_now(&cache, options(), "taken over").await })
+        };
+        // Let the waiter look and board.
+        eventually("the waiter has looked", Duration::from_secs(5), async || {
+            tokio::task::yield_now().await;
+            !waiter.is_finished()
+        })
+        .await;
+        slow.read.abort();
+        assert_eq!(waiter.await.unwrap(), "taken over", "{store:?}");
+    }
+}
+
+// case B17
+#[tokio::test]
+async fn a_leader_that_fails_does_not_fail_the_others() {
+    for (store, cache) in caches().await {
+        let failing = cache.get_or_load("key", options(), || async { Err::<String, _>("no") });
+        let (failed, ok) = tokio::join!(failing, load_now(&cache, options(), "fine"));
+        assert!(failed.is_err() || failed.as_deref() == Ok("fine"), "{store:?}");
+        assert_eq!(ok, "fine", "{store:?}");
+        // case E24
+        assert_eq!(load_now(&cache, options(), "other").await, "fine", "{store:?}: the error was not cached");
+    }
+}
+
+// case B8
+#[tokio::test]
+async fn a_late_fill_never_resurrects_a_deleted_row() {
+    for (gate, cache) in gated_caches().await {
+        let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+        let db = world.plain().clone().cached_by(cache);
+        gate.close();
+        // The read is answered; its entry waits at the gate.
+        assert!(book::Entity::cached_by_id(1, &db).await.unwrap().is_some());
+        gate.holds(1).await;
+        book::Entity::delete_by_id(1).exec(&db).await.unwrap();
+        gate.open();
+        gate.is_empty().await;
+        assert_eq!(book::Entity::cached_by_id(1, &db).await.unwrap(), None, "{}", db.cache().store_name());
+    }
+}
+
+// case B2, B12 of the features: the old row
+#[tokio::test]
+async fn a_late_fill_never_resurrects_the_old_row() {
+    for (gate, cache) in gated_caches().await {
+        let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+        let db = world.plain().clone().cached_by(cache);
+        gate.close();
+        book::Entity::cached_by_id(1, &db).await.unwrap();
+        book::Entity::find().cached().all(&db).await.unwrap();
+        gate.holds(2).await;
+        retitled(1, "new").update(&db).await.unwrap();
+        gate.open();
+        gate.is_empty().await;
+        let row = book::Entity::cached_by_id(1, &db).await.unwrap().unwrap();
+        assert_eq!(row.title, "new", "{}", db.cache().store_name());
+        let list = book::Entity::find().cached().all(&db).await.unwrap();
+        assert!(list.iter().any(|book| book.title == "new"), "{}", db.cache().store_name());
+    }
+}
+
+// case B9
+#[tokio::test]
+async fn a_late_negative_entry_never_hides_an_inserted_row() {
+    for (gate, cache) in gated_caches().await {
+        let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+        let db = world.plain().clone().cached_by(cache);
+        gate.close();
+        assert_eq!(book::Entity::cached_by_id(77, &db).await.unwrap(), None);
+        gate.holds(1).await;
+        new_book(77).insert(&db).await.unwrap();
+        gate.open();
+        gate.is_empty().await;
+        assert!(book::Entity::cached_by_id(77, &db).await.unwrap().is_some(), "{}", db.cache().store_name());
+        // And without a given id, where nobody knows the key beforehand.
+        assert_eq!(publisher::Entity::cached_by_id(3, &db).await.unwrap(), None);
+        let new = publisher::ActiveModel { name: Set("Third".into()), ..Default::default() };
+        let id = new.insert(&db).await.unwrap().id;
+        assert_eq!(id, 3);
+        assert!(publisher::Entity::cached_by_id(3, &db).await.unwrap().is_some());
+    }
+}
+
+// case B21
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_concurrent_reads_of_one_missing_key_make_one_query() {
+    for (store, cache) in caches().await {
+        let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+        let queries = Arc::new(AtomicUsize::new(0));
+        let mut connection = world.database.another_connection().await;
+        let counted = queries.clone();
+        connection.set_metric_callback(move |info| {
+            if info.statement.sql.starts_with("SELECT") {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let db = connection.cached_by(cache);
+        let reads: Vec<_> = (0..1000)
+            .map(|_| {
+                let db = db.clone();
+                tokio::spawn(async move { book::Entity::find_by_id(1).cached().one(&db).await.unwrap() })
+            })
+            .collect();
+        for read in reads {
+            assert_eq!(read.await.unwrap().map(|book| book.id), Some(1));
+        }
+        let stats = db.cache().stats().total;
+        println!("{store:?}: 1000 reads, {} queries, {stats:?}", queries.load(Ordering::Relaxed));
+        assert_eq!(queries.load(Ordering::Relaxed), 1, "{store:?}");
+        assert_eq!(stats.reads, 1000);
+    }
+}

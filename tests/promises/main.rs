@@ -1,0 +1,26 @@
+//! What the crate promises, each promise a test, on real databases and both stores.
+//!
+//! One binary, because linking three database drivers is what costs. Tests that need a server which
+//! is not configured say so and pass; `cargo xtask test` starts the servers and sets
+//! `SEA_ORM_CACHE_TEST_REQUIRE`, which makes them fail instead.
+#![allow(missing_docs, clippy::print_stdout, clippy::print_stderr)]
+
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/selftest.rs"]
+mod support_selftest;
+
+#[path = "../../examples/bookshop/entity.rs"]
+mod entity;
+
+mod gate;
+mod world;
+
+mod keys_and_formats;
+mod late_fills;
+mod outages;
+mod processes;
+mod round_trips;
+mod transactions;
+mod write_forms;
+mod values;

@@ -1,0 +1,195 @@
+//! Redis goes away and comes back: no request fails, nothing stale is read, caching resumes.
+
+use std::time::{Duration, Instant};
+
+use sea_orm::entity::prelude::*;
+use sea_orm_cache::{Cache, prelude::*};
+
+use crate::{
+    support::{Backend, PrivateRedis, Proxy, Restart, eventually},
+    world::{StoreKind, World, retitled, title},
+};
+
+const SOON: Duration = Duration::from_secs(20);
+/// No request may take longer, whatever Redis does. The configured times are far below.
+const BOUND: Duration = Duration::from_secs(5);
+
+async fn in_front_of(url: String) -> (World, CachedConnection) {
+    let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+    let cache = Cache::builder().namespace("outage").redis(url).build().await.unwrap();
+    let db = world.plain().clone().cached_by(cache);
+    (world, db)
+}
+
+/// One write and a few reads, all of which must succeed, in time, with the truth.
+async fn round(db: &CachedConnection, number: u32, longest: &mut Duration) {
+    let expected = format!("round {number}");
+    let start = Instant::now();
+    let work = async {
+        retitled(1, &expected).update(db).await.unwrap();
+        for _ in 0..3 {
+            assert_eq!(title(db, 1).await.as_deref(), Some(expected.as_str()));
+            assert!(title(db, 2).await.is_some());
+        }
+    };
+    tokio::time::timeout(BOUND, work).await.expect("requests are bounded in time");
+    *longest = start.elapsed().max(*longest);
+}
+
+async fn caches_again(db: &CachedConnection) {
+    eventually("caching resumes", SOON, async || {
+        let before = db.cache().stats().total.hits;
+        title(db, 3).await;
+        db.cache().stats().total.hits > before
+    })
+    .await;
+}
+
+// case C3
+#[tokio::test]
+async fn redis_stopped_in_the_middle_of_a_loop_fails_no_request_and_caching_resumes() {
+    let Some(mut server) = PrivateRedis::start().await else { return };
+    let (_world, db) = in_front_of(server.url()).await;
+    let (mut up, mut down) = (Duration::ZERO, Duration::ZERO);
+    for number in 0..50 {
+        round(&db, number, &mut up).await;
+    }
+    server.stop().await;
+    for number in 50..150 {
+        round(&db, number, &mut down).await;
+    }
+    let away = db.cache().stats();
+    server.restart(Restart::Forget).await;
+    caches_again(&db).await;
+    assert!(db.cache().drain(SOON).await, "the queued purges were delivered");
+    for number in 150..200 {
+        round(&db, number, &mut up).await;
+    }
+    println!("longest round: {up:?} with Redis, {down:?} without; {away:?}");
+    assert!(away.total.store_away > 0 && away.delayed_purges > 0);
+}
+
+// case C3, C4
+#[tokio::test]
+async fn a_frozen_redis_bounds_every_request_and_caching_resumes() {
+    let Some(server) = PrivateRedis::start().await else { return };
+    let (_world, db) = in_front_of(server.url()).await;
+    let mut longest = Duration::ZERO;
+    for number in 0..10 {
+        round(&db, number, &mut longest).await;
+    }
+    server.pause();
+    for number in 10..40 {
+        round(&db, number, &mut longest).await;
+    }
+    server.resume();
+    caches_again(&db).await;
+    assert!(db.cache().drain(SOON).await);
+    for number in 40..60 {
+        round(&db, number, &mut longest).await;
+    }
+    println!("longest round with a frozen Redis: {longest:?}");
+}
+
+// case C5: what this process wrote while Redis was away is purged before it trusts Redis again.
+#[tokio::test]
+async fn redis_back_with_old_data_is_purged_before_it_is_trusted() {
+    let Some(mut server) = PrivateRedis::start().await else { return };
+    let (_world, db) = in_front_of(server.url()).await;
+    assert_eq!(title(&db, 1).await.as_deref(), Some("Title 1"));
+    title(&db, 1).await;
+    assert_eq!(db.cache().stats().total.hits, 1);
+    server.save().await;
+    server.stop().await;
+    retitled(1, "written meanwhile").update(&db).await.unwrap();
+    server.restart(Restart::Keep).await;
+    // The old entry is there again. Not one read may be answered from it.
+    let deadline = Instant::now() + SOON;
+    while db.cache().stats().undelivered_tags > 0 || db.cache().stats().total.hits == 1 {
+        assert_eq!(title(&db, 1).await.as_deref(), Some("written meanwhile"));
+        assert!(Instant::now() < deadline, "the purge was not delivered: {:?}", db.cache().stats());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(title(&db, 1).await.as_deref(), Some("written meanwhile"));
+}
+
+// case A22
+#[tokio::test]
+async fn a_purge_that_fails_never_fails_the_write_and_is_not_silent() {
+    let Some(mut server) = PrivateRedis::start().await else { return };
+    let (_world, db) = in_front_of(server.url()).await;
+    title(&db, 1).await;
+    server.kill().await;
+    retitled(1, "durable").update(&db).await.unwrap();
+    let stats = db.cache().stats();
+    assert!(stats.delayed_purges >= 1 && stats.undelivered_tags >= 1, "{stats:?}");
+    assert_eq!(title(&db, 1).await.as_deref(), Some("durable"));
+}
+
+// case C12
+#[tokio::test]
+async fn more_undelivered_purges_than_the_queue_holds_purge_the_namespace() {
+    let Some(mut server) = PrivateRedis::start().await else { return };
+    let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+    let cache = Cache::builder().namespace("outage").redis(server.url()).max_undelivered(5);
+    let db = world.plain().clone().cached_by(cache.build().await.unwrap());
+    for id in 1..=12 {
+        title(&db, id).await;
+    }
+    server.save().await;
+    server.stop().await;
+    for id in 1..=8 {
+        retitled(id, "away").update(&db).await.unwrap();
+    }
+    assert!(db.cache().stats().undelivered_tags <= 12);
+    server.restart(Restart::Keep).await;
+    assert!(db.cache().drain(SOON).await);
+    for id in 1..=12 {
+        let expected = if id <= 8 { "away".to_owned() } else { format!("Title {id}") };
+        assert_eq!(title(&db, id).await, Some(expected));
+    }
+}
+
+// case C7: the connection is cut under a purge.
+#[tokio::test]
+async fn a_connection_cut_while_a_purge_is_in_flight_delivers_it_later() {
+    let Some(server) = PrivateRedis::start().await else { return };
+    let proxy = Proxy::for_redis(&server.url()).await;
+    let (_world, db) = in_front_of(proxy.redis_url()).await;
+    for attempt in 0..10 {
+        title(&db, 1).await;
+        db.cache().ping().await.ok();
+        proxy.hold_replies(0);
+        let expected = format!("cut {attempt}");
+        let write = {
+            let db = db.clone();
+            let expected = expected.clone();
+            tokio::spawn(async move { retitled(1, &expected).update(&db).await })
+        };
+        proxy.cut().await;
+        proxy.release();
+        write.await.unwrap().unwrap();
+        assert_eq!(title(&db, 1).await, Some(expected));
+        assert!(db.cache().drain(SOON).await);
+        caches_again(&db).await;
+    }
+}
+
+// case C13
+#[tokio::test]
+async fn closing_delivers_what_is_queued() {
+    let Some(mut server) = PrivateRedis::start().await else { return };
+    let (world, db) = in_front_of(server.url()).await;
+    title(&db, 1).await;
+    server.save().await;
+    server.stop().await;
+    retitled(1, "last words").update(&db).await.unwrap();
+    assert!(db.cache().stats().undelivered_tags > 0);
+    let cache = db.cache().clone();
+    let closing = tokio::spawn(async move { cache.drain(SOON).await });
+    server.restart(Restart::Keep).await;
+    assert!(closing.await.unwrap());
+    let other = Cache::builder().namespace("outage").redis(server.url()).build().await.unwrap();
+    let other = world.plain().clone().cached_by(other);
+    assert_eq!(title(&other, 1).await.as_deref(), Some("last words"));
+}

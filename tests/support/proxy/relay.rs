@@ -1,0 +1,314 @@
+//! One connection through the proxy, and the orders that all of them obey.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+/// The orders given to the proxy, and what it saw.
+#[derive(Debug)]
+pub struct Line {
+    upstream: String,
+    state: Mutex<State>,
+    /// Changes with every order that a waiting connection must hear of.
+    orders: watch::Sender<Orders>,
+}
+
+/// Connections are numbered from 1, so that an order can be about those there were when it was given.
+#[derive(Clone, Copy, Debug, Default)]
+struct Orders {
+    /// Connections up to this number are cut.
+    cut: u64,
+    /// Connections up to this number are black holes.
+    black_hole: u64,
+    /// Replies withheld under a hold up to this number may go.
+    released: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    accepted: u64,
+    open: BTreeSet<u64>,
+    round_trips: u64,
+    /// What clients sent, per connection in the order of their numbers, while recording.
+    recording: Option<Vec<(u64, Vec<u8>)>>,
+    delay_requests: Duration,
+    delay_replies: Duration,
+    hold: Option<Hold>,
+    /// Holds ordered so far.
+    holds: u64,
+}
+
+#[derive(Debug)]
+struct Hold {
+    number: u64,
+    /// Replies that still go through.
+    remaining: u64,
+    /// Whether also bytes that answer no request are withheld.
+    everything: bool,
+    /// Whether there is a reply being withheld.
+    holding: bool,
+}
+
+impl Line {
+    pub fn new(upstream: String) -> Self {
+        Self { upstream, state: Mutex::default(), orders: watch::Sender::default() }
+    }
+
+    pub fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    pub fn round_trips(&self) -> u64 {
+        self.state().round_trips
+    }
+
+    pub fn accepted(&self) -> u64 {
+        self.state().accepted
+    }
+
+    pub fn open(&self) -> usize {
+        self.state().open.len()
+    }
+
+    /// Open connections among the first `number`.
+    pub fn open_up_to(&self, number: u64) -> usize {
+        self.state().open.range(..=number).count()
+    }
+
+    pub fn record(&self) {
+        self.state().recording = Some(Vec::new());
+    }
+
+    pub fn recorded(&self) -> Vec<Vec<u8>> {
+        self.state().recording.iter().flatten().map(|(_, bytes)| bytes.clone()).collect()
+    }
+
+    pub fn cut(&self) {
+        let accepted = self.accepted();
+        self.orders.send_modify(|orders| orders.cut = accepted);
+    }
+
+    pub fn black_hole(&self) {
+        let accepted = self.accepted();
+        self.orders.send_modify(|orders| orders.black_hole = accepted);
+    }
+
+    pub fn delay_requests(&self, delay: Duration) {
+        self.state().delay_requests = delay;
+    }
+
+    pub fn delay_replies(&self, delay: Duration) {
+        self.state().delay_replies = delay;
+    }
+
+    pub fn hold_replies(&self, after: u64) {
+        let mut state = self.state();
+        state.holds += 1;
+        let number = state.holds;
+        state.hold = Some(Hold { number, remaining: after, everything: after == 0, holding: false });
+    }
+
+    pub fn is_holding(&self) -> bool {
+        self.state().hold.as_ref().is_some_and(|hold| hold.holding)
+    }
+
+    pub fn release(&self) {
+        let mut state = self.state();
+        state.hold = None;
+        let released = state.holds;
+        drop(state);
+        self.orders.send_modify(|orders| orders.released = released);
+    }
+
+    /// Counts a new connection in; it is counted out when its ticket is dropped.
+    pub fn open_connection(self: &Arc<Self>) -> Ticket {
+        let mut state = self.state();
+        state.accepted += 1;
+        let number = state.accepted;
+        state.open.insert(number);
+        Ticket { number, line: Arc::clone(self) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while the proxy's state was held")
+    }
+}
+
+/// One open connection.
+#[derive(Debug)]
+pub struct Ticket {
+    number: u64,
+    line: Arc<Line>,
+}
+
+impl Ticket {
+    /// Notes bytes from the client; says when they may go on.
+    fn request(&self, bytes: &[u8]) -> Passage {
+        let mut state = self.line.state();
+        if let Some(recording) = &mut state.recording {
+            match recording.iter_mut().find(|(number, _)| *number == self.number) {
+                Some((_, recorded)) => recorded.extend_from_slice(bytes),
+                None => recording.push((self.number, bytes.to_vec())),
+            }
+        }
+        Passage { at: Instant::now() + state.delay_requests, hold: None }
+    }
+
+    /// Notes bytes from the server, which end a round trip if a request went before them; says when they may
+    /// go on.
+    fn reply(&self, ends_round_trip: bool) -> Passage {
+        let mut state = self.line.state();
+        state.round_trips += u64::from(ends_round_trip);
+        let at = Instant::now() + state.delay_replies;
+        let hold = state.hold.as_mut().and_then(|hold| {
+            if hold.remaining > 0 {
+                hold.remaining -= u64::from(ends_round_trip);
+                return None;
+            }
+            // The rest of a reply that was let through is let through, too.
+            (ends_round_trip || hold.everything).then(|| {
+                hold.holding = true;
+                hold.number
+            })
+        });
+        Passage { at, hold }
+    }
+
+    /// Waits until an order makes `condition` true.
+    async fn ordered(&self, condition: impl FnMut(&Orders) -> bool) {
+        // The sender lives in the line, which this ticket keeps alive.
+        let _ = self.line.orders.subscribe().wait_for(condition).await;
+    }
+
+    fn is_black_hole(&self) -> bool {
+        self.line.orders.borrow().black_hole >= self.number
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.line.state().open.remove(&self.number);
+    }
+}
+
+/// When some bytes may go on: not before a moment, and not before a hold is released.
+struct Passage {
+    at: Instant,
+    hold: Option<u64>,
+}
+
+/// Bytes on their way through the proxy.
+type Queue = mpsc::UnboundedReceiver<(Passage, Vec<u8>)>;
+
+/// Carries bytes both ways until one side hangs up or the connection is cut.
+pub async fn relay(mut client: TcpStream, mut server: TcpStream, ticket: Ticket) {
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let cut = {
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        let number = ticket.number;
+        let mut carried = pin!(carry(&ticket, from_client, to_server, from_server, to_client));
+        tokio::select! {
+            biased;
+            () = ticket.ordered(|orders| orders.cut >= number) => true,
+            () = &mut carried => false,
+        }
+    };
+    if cut {
+        // A zero linger time turns the close into a reset.
+        let _ = (client.set_zero_linger(), server.set_zero_linger());
+    }
+    // The sockets first: who sees the connection counted out may rely on its being closed.
+    drop((client, server));
+    drop(ticket);
+}
+
+async fn carry(
+    ticket: &Ticket,
+    mut from_client: ReadHalf<'_>,
+    to_server: WriteHalf<'_>,
+    mut from_server: ReadHalf<'_>,
+    to_client: WriteHalf<'_>,
+) {
+    let (requests, request_queue) = mpsc::unbounded_channel();
+    let (replies, reply_queue) = mpsc::unbounded_channel();
+    // One pair of eyes on both directions, because a round trip is about their order.
+    let watch = async {
+        let mut asked = false;
+        let mut requests = Some(requests);
+        let (mut request, mut reply) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
+        loop {
+            tokio::select! {
+                biased;
+                read = from_server.read(&mut reply) => {
+                    let length = read.unwrap_or(0);
+                    if length == 0 {
+                        // In a black hole nobody hears that the other side is gone.
+                        if ticket.is_black_hole() {
+                            std::future::pending::<()>().await;
+                        }
+                        break;
+                    }
+                    if !ticket.is_black_hole() {
+                        let passage = ticket.reply(std::mem::take(&mut asked));
+                        let _ = replies.send((passage, reply[..length].to_vec()));
+                    }
+                }
+                read = from_client.read(&mut request), if requests.is_some() => {
+                    let length = read.unwrap_or(0);
+                    if length == 0 {
+                        // The client may still want what it asked for; the server hears that it asks no more.
+                        if !ticket.is_black_hole() {
+                            requests = None;
+                        } else {
+                            std::future::pending::<()>().await;
+                        }
+                    } else if !ticket.is_black_hole() {
+                        asked = true;
+                        let passage = ticket.request(&request[..length]);
+                        if let Some(requests) = &requests {
+                            let _ = requests.send((passage, request[..length].to_vec()));
+                        }
+                    }
+                }
+            }
+        }
+        drop(replies);
+    };
+    let deliver_requests = deliver(ticket, request_queue, to_server);
+    let deliver_replies = deliver(ticket, reply_queue, to_client);
+    // Over when the server has hung up and all it said is delivered.
+    let replied = async { tokio::join!(watch, deliver_replies).1 };
+    let (mut replied, mut requested) = (pin!(replied), pin!(deliver_requests));
+    tokio::select! {
+        _ = &mut replied => {}
+        // The server no longer takes requests, and may still have replies to give.
+        _ = &mut requested => { let _ = replied.await; }
+    }
+}
+
+/// Hands bytes on in their order, each when it may go.
+async fn deliver(ticket: &Ticket, mut queue: Queue, mut to: WriteHalf<'_>) -> io::Result<()> {
+    while let Some((passage, bytes)) = queue.recv().await {
+        if let Some(hold) = passage.hold {
+            ticket.ordered(|orders| orders.released >= hold).await;
+        }
+        sleep_until(passage.at).await;
+        // The order may have come while the bytes were waiting.
+        if !ticket.is_black_hole() {
+            to.write_all(&bytes).await?;
+        }
+    }
+    if ticket.is_black_hole() {
+        std::future::pending::<()>().await;
+    }
+    to.shutdown().await
+}

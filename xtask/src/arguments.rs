@@ -1,0 +1,94 @@
+//! The command line.
+
+use std::ffi::OsString;
+
+use lexopt::{Arg, Parser, ValueExt};
+
+use crate::steps;
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Task {
+    /// Print the usage.
+    Help,
+    /// Run the steps.
+    Test(TestOptions),
+    /// Run the servers until interrupted.
+    Servers,
+    /// Run `cargo bench` with these arguments.
+    Bench(Vec<OsString>),
+}
+
+/// Options of `cargo xtask test`.
+#[derive(Debug, Default)]
+pub struct TestOptions {
+    /// The steps to run; all of them if empty.
+    pub only: Vec<String>,
+    /// Go on after a step that failed.
+    pub keep_going: bool,
+    /// Run only the tests whose names contain this.
+    pub filter: Option<String>,
+}
+
+/// The command line of this process.
+pub fn parse() -> Result<Task, lexopt::Error> {
+    let mut parser = Parser::from_env();
+    match parser.next()? {
+        None | Some(Arg::Short('h') | Arg::Long("help")) => Ok(Task::Help),
+        Some(Arg::Value(task)) => match task.string()?.as_str() {
+            "test" => test(&mut parser),
+            "servers" => match parser.next()? {
+                None => Ok(Task::Servers),
+                Some(Arg::Short('h') | Arg::Long("help")) => Ok(Task::Help),
+                Some(argument) => Err(argument.unexpected()),
+            },
+            // Everything that follows is for `cargo bench`, options included.
+            "bench" => Ok(Task::Bench(parser.raw_args()?.collect())),
+            "help" => Ok(Task::Help),
+            other => Err(format!("no such task: {other}").into()),
+        },
+        Some(argument) => Err(argument.unexpected()),
+    }
+}
+
+fn test(parser: &mut Parser) -> Result<Task, lexopt::Error> {
+    let mut options = TestOptions::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("only") => {
+                let name = parser.value()?.string()?;
+                if !steps::names().any(|step| step == name) {
+                    return Err(format!("no such step: {name}").into());
+                }
+                options.only.push(name);
+            }
+            Arg::Long("keep-going") => options.keep_going = true,
+            Arg::Long("filter") => options.filter = Some(parser.value()?.string()?),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
+            argument => return Err(argument.unexpected()),
+        }
+    }
+    Ok(Task::Test(options))
+}
+
+/// How to use it.
+pub fn usage() -> String {
+    let steps: Vec<_> = steps::names().collect();
+    format!(
+        "\
+cargo xtask test [--only STEP]... [--keep-going] [--filter TESTS]
+    Checks everything, with the servers it takes (found, or installed on Debian and Ubuntu).
+    --only STEP      only this step; may be given several times
+    --keep-going     go on after a step that failed
+    --filter TESTS   of the tests, only those whose names contain TESTS
+    Steps: {}
+
+cargo xtask servers
+    Starts Redis, PostgreSQL and MariaDB, prints the environment that the tests take them from, and stops
+    them on Ctrl-C.
+
+cargo xtask bench [ARGUMENTS]
+    Runs cargo bench with the servers up; ARGUMENTS go to cargo bench.",
+        steps.join(", ")
+    )
+}

@@ -1,0 +1,190 @@
+//! What is checked, in which order.
+
+use std::ffi::OsString;
+use std::fs;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::arguments::TestOptions;
+use crate::process::{run, run_logged, shown};
+use crate::report::{Outcome, Report, seconds};
+use crate::scratch::ScratchDir;
+use crate::servers::Servers;
+use crate::workspace::cargo;
+use crate::{Failure, install, interrupt};
+
+/// One thing that is checked.
+struct Step {
+    name: &'static str,
+    work: Work,
+}
+
+/// How it is checked.
+enum Work {
+    /// By a command.
+    Alone(fn(&TestOptions) -> Result<(), Failure>),
+    /// By a command that needs the servers.
+    WithServers(fn(&TestOptions, &Servers) -> Result<(), Failure>),
+}
+
+/// The quick ones first.
+const STEPS: &[Step] = &[
+    Step { name: "format", work: Work::Alone(format) },
+    Step { name: "lint", work: Work::Alone(lint) },
+    Step { name: "no-default-features", work: Work::Alone(no_default_features) },
+    Step { name: "test", work: Work::WithServers(tests) },
+    Step { name: "docs", work: Work::Alone(docs) },
+    Step { name: "package", work: Work::Alone(package) },
+    Step { name: "bookshop-sqlite", work: Work::WithServers(bookshop_sqlite) },
+    Step { name: "bookshop-postgres", work: Work::WithServers(bookshop_postgres) },
+    Step { name: "bookshop-mariadb", work: Work::WithServers(bookshop_mariadb) },
+];
+
+/// The names of the steps, as `--only` takes them.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    STEPS.iter().map(|step| step.name)
+}
+
+/// `cargo xtask test`. Prints the report; whether all is well.
+pub fn test(options: &TestOptions) -> Result<bool, Failure> {
+    let start = Instant::now();
+    let mut report = Report::default();
+    let mut servers = None;
+    // A step that cannot run for want of a server has not failed itself.
+    let mut no_servers = false;
+    for step in
+        STEPS.iter().filter(|step| options.only.is_empty() || options.only.iter().any(|it| it == step.name))
+    {
+        let blocked = interrupt::requested() || !(report.passed() || options.keep_going);
+        match step.work {
+            _ if blocked => report.add(step.name, Outcome::NotRun),
+            Work::Alone(work) => timed(&mut report, step.name, || work(options)).unwrap_or(()),
+            Work::WithServers(work) => {
+                if servers.is_none() && !no_servers {
+                    servers = timed(&mut report, "servers", Servers::start);
+                    no_servers = servers.is_none();
+                }
+                match &servers {
+                    Some(servers) => timed(&mut report, step.name, || work(options, servers)).unwrap_or(()),
+                    None => report.add(step.name, Outcome::NotRun),
+                }
+            }
+        }
+    }
+    // Stopped before the summary, which is the last word.
+    drop(servers);
+    println!("\n{}", report.table(start.elapsed()));
+    Ok(report.passed() && !interrupt::requested())
+}
+
+/// Does a piece of work and reports how it went.
+fn timed<T>(report: &mut Report, name: &'static str, work: impl FnOnce() -> Result<T, Failure>) -> Option<T> {
+    println!("\n==> {name}");
+    let start = Instant::now();
+    let result = work();
+    let time = start.elapsed();
+    match &result {
+        Ok(_) => {
+            println!("<== {name}: passed in {} s", seconds(time));
+            report.add(name, Outcome::Passed(time));
+        }
+        Err(failure) => {
+            println!("{failure}\n<== {name}: FAILED after {} s", seconds(time));
+            report.add(name, Outcome::Failed(time));
+        }
+    }
+    result.ok()
+}
+
+/// `cargo xtask servers`.
+pub fn servers() -> Result<(), Failure> {
+    let mut servers = Servers::start()?;
+    for (name, value) in servers.environment() {
+        println!("export {name}='{value}'");
+    }
+    eprintln!("running until Ctrl-C");
+    servers.watch()
+}
+
+/// `cargo xtask bench`.
+pub fn bench(arguments: &[OsString]) -> Result<(), Failure> {
+    let servers = Servers::start()?;
+    print_and_run(cargo(["bench", "--package", "sea-orm-cache"]).args(arguments).envs(servers.environment()))
+}
+
+fn format(_: &TestOptions) -> Result<(), Failure> {
+    install::toolchain_components()?;
+    print_and_run(&mut cargo(["fmt", "--all", "--check"]))
+}
+
+fn lint(_: &TestOptions) -> Result<(), Failure> {
+    install::toolchain_components()?;
+    print_and_run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+}
+
+/// Somebody who wants the in-process store alone must not find it broken.
+fn no_default_features(_: &TestOptions) -> Result<(), Failure> {
+    print_and_run(&mut cargo(["check", "--package", "sea-orm-cache", "--no-default-features"]))
+}
+
+/// Unit, integration, compile-fail and documentation tests. None may be skipped here: the servers are up.
+fn tests(options: &TestOptions, servers: &Servers) -> Result<(), Failure> {
+    let mut command = cargo(["test", "--workspace"]);
+    if options.keep_going {
+        command.arg("--no-fail-fast");
+    }
+    if let Some(filter) = &options.filter {
+        command.args(["--", filter]);
+    }
+    print_and_run(command.envs(servers.environment()).env("SEA_ORM_CACHE_TEST_REQUIRE", "1"))
+}
+
+fn docs(_: &TestOptions) -> Result<(), Failure> {
+    print_and_run(cargo(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// What would be published has what it needs, and nothing of what only this repository needs.
+fn package(_: &TestOptions) -> Result<(), Failure> {
+    let scratch = ScratchDir::create()?;
+    let list = scratch.path().join("list");
+    let mut command = cargo(["package", "--list", "--allow-dirty", "--package", "sea-orm-cache"]);
+    println!("{}", shown(&command));
+    run_logged(&mut command, &list)?;
+    let list = fs::read_to_string(&list).map_err(|error| format!("cannot read the list: {error}"))?;
+    let files: Vec<_> = list.lines().collect();
+    for needed in ["Cargo.toml", "README.md", "LICENSE-MIT", "LICENSE-APACHE", "src/lib.rs"] {
+        if !files.contains(&needed) {
+            return Err(format!("the package lacks {needed}"));
+        }
+    }
+    for place in ["xtask/", "tests/", "target/", ".ci/", ".cargo/"] {
+        if let Some(file) = files.iter().find(|file| file.starts_with(place)) {
+            return Err(format!("the package has {file}"));
+        }
+    }
+    Ok(())
+}
+
+fn bookshop_sqlite(_: &TestOptions, servers: &Servers) -> Result<(), Failure> {
+    // Without a Redis: the in-process store.
+    print_and_run(bookshop().env("DATABASE_URL", servers.sqlite_example_url()).env_remove("REDIS_URL"))
+}
+
+fn bookshop_postgres(_: &TestOptions, servers: &Servers) -> Result<(), Failure> {
+    let redis = servers.redis_url();
+    print_and_run(bookshop().env("DATABASE_URL", servers.postgres_example_url()).env("REDIS_URL", redis))
+}
+
+fn bookshop_mariadb(_: &TestOptions, servers: &Servers) -> Result<(), Failure> {
+    let redis = servers.redis_url();
+    print_and_run(bookshop().env("DATABASE_URL", servers.mariadb_example_url()).env("REDIS_URL", redis))
+}
+
+fn bookshop() -> Command {
+    cargo(["run", "--package", "sea-orm-cache", "--example", "bookshop"])
+}
+
+fn print_and_run(command: &mut Command) -> Result<(), Failure> {
+    println!("{}", shown(command));
+    run(command)
+}
