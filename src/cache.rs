@@ -284,9 +284,17 @@ impl Cache {
             };
             Ok(Loaded { value, payload })
         };
-        let fetched = self.inner.freshness.fetch(&question, decode_own, load).await?;
-        counters.count(fetched.outcome);
-        Ok(fetched.value)
+        match self.inner.freshness.fetch(&question, decode_own, load).await {
+            Ok(fetched) => {
+                counters.count(fetched.outcome);
+                Ok(fetched.value)
+            }
+            // It was asked for, and the cache had nothing.
+            Err(error) => {
+                counters.count(Outcome::Miss);
+                Err(error)
+            }
+        }
     }
 
     /// Is there a valid entry? One round trip.
@@ -383,13 +391,11 @@ impl Cache {
     pub async fn invalidate_pattern(&self, pattern: &str) -> Result<u64, CacheError> {
         let prefix = self.inner.keys.prefix();
         let store = self.inner.freshness.store();
-        let tags = [format!("{prefix}t:"), format!("{prefix}u:"), format!("{prefix}g:")];
         let keys: Vec<_> = store
             .scan(&prefix, PATTERN_LIMIT)
             .await?
             .into_iter()
-            .filter(|key| !tags.iter().any(|tag| key.starts_with(tag)))
-            .filter(|key| key.strip_prefix(&prefix).is_some_and(|rest| matches_pattern(pattern, rest)))
+            .filter(|key| key.strip_prefix(&prefix).is_some_and(|rest| !is_tag(rest) && matches_pattern(pattern, rest)))
             .map(crate::store::EntryKey::from_full)
             .collect();
         let mut dropped = 0;
@@ -447,7 +453,7 @@ impl Cache {
     fn question(&self, key: &str, options: &EntryOptions) -> Question {
         let keys = &self.inner.keys;
         let config = &self.inner.config;
-        let ttl = options.ttl.map_or(config.default_ttl, |spec| config.ttl(spec));
+        let ttl = config.ttl(options.ttl.unwrap_or(TtlSpec::For(config.default_ttl)));
         let mut also: Vec<_> = options.tags.iter().map(|tag| keys.user_tag(tag)).collect();
         also.extend(options.tables.iter().map(|table| keys.table(table)));
         Question {
@@ -505,6 +511,11 @@ fn decode_own<T: DeserializeOwned>(kind: PayloadKind, payload: &Bytes) -> Option
     let value = reader.custom().ok()?;
     reader.finish().ok()?;
     Some(value)
+}
+
+/// Is this the key of a tag or a lease, namespace taken off?
+fn is_tag(key: &str) -> bool {
+    matches!(key.split(':').next(), Some("t" | "u" | "g" | "l"))
 }
 
 /// `*` matches any text; everything else matches itself. Linear in the text for each `*`.

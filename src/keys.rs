@@ -140,11 +140,14 @@ impl Keyspace {
         TagKey::from_full(out)
     }
 
-    /// One row. A key with an odd part shares the table's tag for odd keys.
-    pub(crate) fn row_tag(&self, folded: &str, key: &[KeyText]) -> TagKey {
+    /// One row, by the columns of its key. They stand in the order of their names, so that code
+    /// which declares them in another order means the same row. A key with an odd part shares the
+    /// table's tag for odd keys.
+    pub(crate) fn row_tag(&self, folded: &str, mut key: Vec<(&str, KeyText)>) -> TagKey {
+        key.sort_unstable_by_key(|(column, _)| *column);
         let mut out = self.one("t", folded);
         out.push(':');
-        for (i, part) in key.iter().enumerate() {
+        for (i, (_, part)) in key.iter().enumerate() {
             let KeyText::Named(text) = part else { return self.odd_rows(folded) };
             if i > 0 {
                 out.push(',');
@@ -240,8 +243,8 @@ mod tests {
         assert_eq!(keys.everything().as_str(), "bookshop:t");
         assert_eq!(keys.table("book").as_str(), "bookshop:t:book");
         assert_eq!(keys.any_row("book").as_str(), "bookshop:t:book:*");
-        assert_eq!(keys.row_tag("book", &[named("7")]).as_str(), "bookshop:t:book:7");
-        assert_eq!(keys.row_tag("book", &[named("7"), KeyText::Odd]).as_str(), "bookshop:t:book:~");
+        assert_eq!(keys.row_tag("book", vec![("id", named("7"))]).as_str(), "bookshop:t:book:7");
+        assert_eq!(keys.row_tag("book", vec![("a", named("7")), ("b", KeyText::Odd)]).as_str(), "bookshop:t:book:~");
         assert_eq!(keys.user_tag("report").as_str(), "bookshop:u:report");
         assert_eq!(keys.group("catalog").as_str(), "bookshop:g:catalog");
         assert_eq!(keys.user_entry("dashboard:7").as_str(), "bookshop:e:dashboard%3A7");
@@ -278,10 +281,10 @@ mod tests {
             keys.table("a"),
             keys.table("a:*"),
             keys.any_row("a"),
-            keys.row_tag("a", &[named("*")]),
-            keys.row_tag("a", &[named("~")]),
+            keys.row_tag("a", vec![("id", named("*"))]),
+            keys.row_tag("a", vec![("id", named("~"))]),
             keys.odd_rows("a"),
-            keys.row_tag("a", &[named("b=1")]),
+            keys.row_tag("a", vec![("id", named("b=1"))]),
             keys.user_tag("a"),
             keys.group("a"),
         ];

@@ -54,7 +54,10 @@ pub mod prelude {
     };
 }
 
+/// What the derive's output refers to.
 #[doc(hidden)]
 pub mod __private {
     pub use inventory;
+
+    pub use crate::read::{NoFields, SerdeFields, TypeProbe};
 }

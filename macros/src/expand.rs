@@ -20,9 +20,10 @@ pub(crate) fn expand(input: &DeriveInput) -> syn::Result<TokenStream> {
     let named = model_fields(input)?;
     let mut errors = Errors::default();
     refuse_attributes_on_fields(named, &mut errors);
-    let declaration = Declaration::read(&input.attrs, &Fields::read(named), &mut errors);
+    let fields = Fields::read(named);
+    let declaration = Declaration::read(&input.attrs, &fields, &mut errors);
     errors.finish()?;
-    Ok(generate(&declaration))
+    Ok(generate(&declaration, &fields))
 }
 
 fn model_fields(input: &DeriveInput) -> syn::Result<&FieldsNamed> {
@@ -56,7 +57,7 @@ fn refuse_attributes_on_fields(named: &FieldsNamed, errors: &mut Errors) {
     }
 }
 
-fn generate(declaration: &Declaration) -> TokenStream {
+fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
     let ttl = declaration.ttl.as_ref().map(|ttl| quote!(.ttl(#ttl)));
     let negative_ttl = declaration.negative_ttl.as_ref().map(|ttl| quote!(.negative_ttl(#ttl)));
     let namespace = declaration.namespace.as_ref().map(|name| quote!(.namespace(#name)));
@@ -65,12 +66,30 @@ fn generate(declaration: &Declaration) -> TokenStream {
     let purges = declaration.purges.iter().map(|tag| quote!(.purges(#tag)));
     let warm_up = declaration.warm_up.as_ref().map(|warm_up| quote!(.warm_up(#warm_up)));
     let skip = declaration.skip.then(|| quote!(.skip()));
+    // Asked of every type that may be a document of the user's own; a type that serde does not read
+    // answers nothing.
+    let documents: Vec<_> = fields
+        .documents()
+        .map(|(variant, ty)| {
+            let column = column_name(variant);
+            quote!(.document(#column, &(&::sea_orm_cache::__private::TypeProbe::<#ty>::new()).fields()))
+        })
+        .collect();
+    let probes = (!documents.is_empty()).then(|| {
+        quote! {
+            // A type answers by one of the two; the other import is then unused.
+            #[allow(unused_imports)]
+            use ::sea_orm_cache::__private::{NoFields as _, SerdeFields as _};
+        }
+    });
     quote! {
         #[automatically_derived]
         impl ::sea_orm_cache::CacheEntity for Entity {
             fn cache_policy() -> ::sea_orm_cache::EntityPolicy {
+                #probes
                 ::sea_orm_cache::EntityPolicy::new()
                     #ttl #negative_ttl #namespace #(#tags)* #(#index)* #(#purges)* #warm_up #skip
+                    #(#documents)*
             }
         }
 

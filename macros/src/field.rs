@@ -10,10 +10,20 @@ use crate::suggestion::{did_you_mean, quoted};
 /// Field names as a user writes them (without `r#`), each with its variant if it has a column.
 pub(crate) struct Fields {
     fields: Vec<(String, Option<Ident>)>,
+    documents: Vec<(Ident, Type)>,
 }
 
 impl Fields {
     pub(crate) fn read(fields: &FieldsNamed) -> Self {
+        let documents = fields
+            .named
+            .iter()
+            .filter(|field| !is_plain(&field.ty))
+            .filter_map(|field| {
+                let name = field.ident.as_ref()?.unraw().to_string();
+                Some((variant(field, &name)?, field.ty.clone()))
+            })
+            .collect();
         let fields = fields
             .named
             .iter()
@@ -23,7 +33,12 @@ impl Fields {
                 Some((name, variant))
             })
             .collect();
-        Self { fields }
+        Self { fields, documents }
+    }
+
+    /// Columns whose type may be a document of the user's own.
+    pub(crate) fn documents(&self) -> impl Iterator<Item = (&Ident, &Type)> {
+        self.documents.iter().map(|(variant, ty)| (variant, ty))
     }
 
     /// The `Column` variant of the field called `name`, which stands in the literal `at`. The
@@ -87,6 +102,13 @@ fn upper_camel(name: &str) -> Ident {
     let name = name.to_upper_camel_case();
     // The only keywords in upper camel case, and SeaORM's way round it.
     if name == "Self" { format_ident!("Self_") } else { Ident::new(&name, Span::call_site()) }
+}
+
+/// Types that hold no fields of their own, by name: only to keep the generated code short.
+fn is_plain(ty: &Type) -> bool {
+    const PLAIN: [&str; 14] =
+        ["bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64", "char", "String", "Uuid"];
+    matches!(ty, Type::Path(path) if path.path.get_ident().is_some_and(|name| PLAIN.iter().any(|p| name == p)))
 }
 
 fn is_relation(field: &Type) -> bool {

@@ -66,7 +66,8 @@ impl Inner {
     pub(crate) fn effects_of(&self, backend: DbBackend, sql: &str, values: &[Value]) -> Option<Effects> {
         let analysis = self.memo.analyse(dialect(backend), sql);
         let as_text = commits_as_text(&analysis);
-        let commits = as_text || analysis.implicit_commit;
+        let unknown_to_mysql = backend == DbBackend::MySql && analysis.writes_anything;
+        let commits = as_text || analysis.implicit_commit || unknown_to_mysql;
         if analysis.is_read_only() && !commits {
             return None;
         }
@@ -76,6 +77,7 @@ impl Inner {
             // The text may hold data, so it is not logged.
             tracing::warn!(
                 kind = ?analysis.kind,
+                why = analysis.why_anything.as_deref(),
                 "a statement whose effects are not known purges the whole namespace"
             );
             writes.rest.tags.insert(self.keys.everything());
@@ -131,9 +133,12 @@ impl Inner {
             return None;
         }
         for operands in keys {
-            let tag: Option<Vec<_>> =
-                key.iter().zip(&operands).map(|(column, operand)| named(column, operand, values)).collect();
-            rows.tags.insert(self.keys.row_tag(folded, &tag?));
+            let tag: Option<Vec<_>> = key
+                .iter()
+                .zip(&operands)
+                .map(|(column, operand)| Some((column.name, named(column, operand, values)?)))
+                .collect();
+            rows.tags.insert(self.keys.row_tag(folded, tag?));
             if key.iter().any(|column| column.class == KeyClass::Text) {
                 // A text that is not plain may be what the database holds equal to this one.
                 rows.tags.insert(self.keys.odd_rows(folded));
@@ -159,10 +164,10 @@ impl Inner {
         let folded = entity.table.to_lowercase();
         set.tags.insert(self.keys.table(&folded));
         let tag: Option<Vec<_>> = (key.len() == entity.key.len())
-            .then(|| entity.key.iter().zip(key).map(|(column, value)| column.class.tag_text(value)).collect())
+            .then(|| entity.key_text(key))
             .flatten();
         match tag {
-            Some(tag) => set.tags.insert(self.keys.row_tag(&folded, &tag)),
+            Some(tag) => set.tags.insert(self.keys.row_tag(&folded, tag)),
             None => set.tags.insert(self.keys.any_row(&folded)),
         };
         if let Some(exact) = key.iter().map(value_text).collect::<Option<Vec<_>>>() {

@@ -14,8 +14,9 @@ pub(crate) const FORMAT: u8 = 1;
 pub(crate) struct Fingerprint(u32);
 
 impl Fingerprint {
-    /// Fingerprint of an entity's stored shape.
-    pub(crate) fn of<E: EntityTrait>() -> Self {
+    /// Fingerprint of an entity's stored shape; `documents` says what a declaration knows of the
+    /// fields inside its JSON columns.
+    pub(crate) fn of<E: EntityTrait>(documents: &str) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&[FORMAT]);
         for column in E::Column::iter() {
@@ -31,6 +32,7 @@ impl Fingerprint {
             );
             hasher.update(shape.as_bytes());
         }
+        hasher.update(documents.as_bytes());
         Self::from_hash(&hasher.finalize())
     }
 

@@ -1,6 +1,6 @@
 //! Policy of an entity: how long its rows live, what tags them, what its writes purge.
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use sea_orm::EntityTrait;
 
@@ -79,6 +79,7 @@ pub struct EntityPolicy {
     pub(crate) purges: Vec<&'static str>,
     pub(crate) warm_up: Option<WarmUpPolicy>,
     pub(crate) skip: bool,
+    pub(crate) documents: String,
 }
 
 impl EntityPolicy {
@@ -136,6 +137,17 @@ impl EntityPolicy {
     #[must_use]
     pub fn warm_up(mut self, policy: WarmUpPolicy) -> Self {
         self.warm_up = Some(policy);
+        self
+    }
+
+    /// What is inside a column that holds a document, as text: fields of an older release are not
+    /// read as those of a newer one. The derive says it for every column whose type is read by
+    /// serde.
+    #[must_use]
+    pub fn document(mut self, column: &'static str, fields: &str) -> Self {
+        if !fields.is_empty() {
+            let _ = write!(self.documents, "{column} {fields};");
+        }
         self
     }
 

@@ -15,7 +15,7 @@ use sea_orm::{
     ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, PrimaryKeyToColumn, Statement, Value,
 };
 
-use super::{CacheEntity, EntityPolicy, Fingerprint, KeyClass};
+use super::{CacheEntity, EntityPolicy, Fingerprint, KeyClass, KeyText};
 use crate::warmup::{WarmUpLoader, entity_loader};
 
 /// One column of a primary key.
@@ -71,11 +71,16 @@ impl EntityDescriptor {
             table: entity.table_name(),
             schema: entity.schema_name().map(str::to_owned),
             key: E::PrimaryKey::iter().map(|key| column(key.into_column())).collect(),
-            fingerprint: Fingerprint::of::<E>(),
+            fingerprint: Fingerprint::of::<E>(&policy.documents),
             policy,
             warm_up: None,
             by_key: Arc::default(),
         }
+    }
+
+    /// The key as tags name it; `None` if a tag cannot name it.
+    pub(crate) fn key_text(&self, key: &[Value]) -> Option<Vec<(&'static str, KeyText)>> {
+        self.key.iter().zip(key).map(|(column, value)| Some((column.name, column.class.tag_text(value)?))).collect()
     }
 
     /// The key values of a statement that selects one whole row by its primary key, with nothing

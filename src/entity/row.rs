@@ -6,10 +6,13 @@
 //! go through MessagePack, which names the variant, so that the bytes do not depend on which
 //! features are on.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use sea_orm::{ActiveModelTrait, EntityTrait, Iterable, ModelTrait, TryIntoModel, Value, sea_query::OptionEnum};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{
+    Deserialize, Serialize, Serializer,
+    de::{self, IntoDeserializer as _},
+};
 
 /// A payload that cannot be written or read back. On a read it is a miss.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -41,6 +44,9 @@ enum Cell<'a> {
     Char(Option<char>),
     Bytes(Option<Blob<'a>>),
     Packed(Blob<'a>),
+    /// JSON's `null` in a column that is not NULL, with the name of its variant: MessagePack has one
+    /// nil for both.
+    SomeNull(Cow<'a, str>),
 }
 
 /// Bytes that serde writes as one run instead of one by one.
@@ -77,9 +83,16 @@ impl<'a> Cell<'a> {
     }
 
     fn packed(value: &Value) -> Result<Self, CodecError> {
-        rmp_serde::to_vec(value)
-            .map(|bytes| Self::Packed(Blob(Cow::Owned(bytes))))
-            .map_err(|error| CodecError::Unwritable(error.to_string()))
+        const NIL: u8 = 0xc0;
+        let bytes = rmp_serde::to_vec(value).map_err(|error| CodecError::Unwritable(error.to_string()))?;
+        if bytes.last() == Some(&NIL) && rmp_serde::from_slice::<Value>(&bytes).ok().as_ref() != Some(value) {
+            let variant: HashMap<String, ()> =
+                rmp_serde::from_slice(&bytes).map_err(|error| CodecError::Unwritable(error.to_string()))?;
+            if let Some(name) = variant.into_keys().next() {
+                return Ok(Self::SomeNull(Cow::Owned(name)));
+            }
+        }
+        Ok(Self::Packed(Blob(Cow::Owned(bytes))))
     }
 
     fn into_value(self) -> Result<Value, CodecError> {
@@ -100,8 +113,76 @@ impl<'a> Cell<'a> {
             Self::Bytes(v) => Value::Bytes(v.map(|blob| blob.0.into_owned())),
             Self::Packed(blob) => rmp_serde::from_slice(&blob.0)
                 .map_err(|_| CodecError::Malformed { expected: "a packed value" })?,
+            Self::SomeNull(variant) => some_null(&variant)?,
         })
     }
+}
+
+/// `Value::Variant(Some(null))`, for a variant that exists only with some of SeaORM's features.
+fn some_null(variant: &str) -> Result<Value, CodecError> {
+    struct Variant<'a>(&'a str);
+    struct SomeUnit;
+
+    impl<'de> de::Deserializer<'de> for Variant<'_> {
+        type Error = de::value::Error;
+
+        fn deserialize_any<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+            visitor.visit_enum(self)
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        }
+    }
+
+    impl<'de> de::EnumAccess<'de> for Variant<'_> {
+        type Error = de::value::Error;
+        type Variant = SomeUnit;
+
+        fn variant_seed<S: de::DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, SomeUnit), Self::Error> {
+            Ok((seed.deserialize(self.0.into_deserializer())?, SomeUnit))
+        }
+    }
+
+    impl<'de> de::VariantAccess<'de> for SomeUnit {
+        type Error = de::value::Error;
+
+        fn unit_variant(self) -> Result<(), Self::Error> {
+            Err(de::Error::custom("not a variant with an optional value"))
+        }
+
+        fn newtype_variant_seed<S: de::DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Self::Error> {
+            seed.deserialize(self)
+        }
+
+        fn tuple_variant<V: de::Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Self::Error> {
+            Err(de::Error::custom("not a variant with an optional value"))
+        }
+
+        fn struct_variant<V: de::Visitor<'de>>(
+            self,
+            _: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Self::Error> {
+            Err(de::Error::custom("not a variant with an optional value"))
+        }
+    }
+
+    impl<'de> de::Deserializer<'de> for SomeUnit {
+        type Error = de::value::Error;
+
+        fn deserialize_any<V: de::Visitor<'de>>(self, visitor: V) -> Result<V::Value, Self::Error> {
+            visitor.visit_some(().into_deserializer())
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
+        }
+    }
+
+    Value::deserialize(Variant(variant)).map_err(|_| CodecError::Malformed { expected: "a variant with a null" })
 }
 
 /// Writes a payload: counts, flags, rows and serde values, one after the other.

@@ -4,7 +4,12 @@
 //! stamps that are missing, and the store of the entry, which the caller does not wait for. One
 //! more when another process purged a tag since this one last saw it.
 
-use std::{collections::HashMap, future::Future, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -129,8 +134,10 @@ pub(crate) enum Look {
 }
 
 /// Stamps taken before a load.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stamps {
+    /// No later than when the stamps were read.
+    taken_at: Instant,
     asked: Vec<Stamp>,
     /// Of the further tags that the caller named, in that order; behind them, of those that the
     /// entry's content named when it was last seen.
@@ -144,6 +151,14 @@ impl Stamps {
         let named = self.more.iter().take(question.also.len()).map(|(_, stamp)| *stamp);
         self.asked.iter().copied().chain(named).collect()
     }
+}
+
+/// Stamps taken after a load.
+#[derive(Default)]
+struct LateStamps {
+    tags: HashMap<TagKey, Stamp>,
+    /// That of the tag which every invalidation by hand purges, read together with them.
+    family: Option<Stamp>,
 }
 
 /// A tag's stamp from before a load.
@@ -189,7 +204,7 @@ impl Freshness {
     /// `decode` turns a payload into a value; `None` makes it a miss. `load` runs at most once.
     /// Cancel safe: dropping the future abandons the flight it leads, and a waiter takes over.
     pub(crate) async fn fetch<T, E, L, F>(
-        &self,
+        self: &Arc<Self>,
         question: &Question,
         decode: impl Fn(PayloadKind, &Bytes) -> Option<T>,
         load: L,
@@ -235,7 +250,7 @@ impl Freshness {
     }
 
     /// An entry was there and its stamps hold, but it cannot be decoded.
-    async fn refill<T, E, L, F>(&self, question: &Question, load: L) -> Result<Fetched<T>, E>
+    async fn refill<T, E, L, F>(self: &Arc<Self>, question: &Question, load: L) -> Result<Fetched<T>, E>
     where
         L: FnOnce() -> F,
         F: Future<Output = Result<Loaded<T>, E>>,
@@ -249,7 +264,7 @@ impl Freshness {
     }
 
     async fn lead<T, E, L, F>(
-        &self,
+        self: &Arc<Self>,
         question: &Question,
         stamps: Stamps,
         leader: Option<Leader>,
@@ -281,21 +296,25 @@ impl Freshness {
 
     /// Lands the flight and hands the entry to the store. Starts the store's work at once, so that
     /// it is ahead of whatever this caller asks next, but does not wait for it.
-    async fn fill(&self, question: &Question, stamps: Stamps, payload: Payload, leader: Option<Leader>) {
-        let Some((write, keep)) = self.prepare(question, stamps, &payload).await else {
-            if let Some(leader) = leader {
-                leader.land(Landing::Failed);
-            }
-            return;
-        };
-        let linger = write.ttl.min(LINGER);
-        let landing = Landing::Loaded { kind: payload.kind, payload: payload.bytes.into() };
-        let leader = leader.map(|leader| leader.announce(landing));
-        let unfinished = self.begin_write(vec![write], keep).await;
-        if unfinished.is_some() || leader.is_some() {
+    async fn fill(
+        self: &Arc<Self>,
+        question: &Question,
+        stamps: Stamps,
+        payload: Payload,
+        leader: Option<Leader>,
+    ) {
+        let bytes: Bytes = payload.bytes.clone().into();
+        let leader =
+            leader.map(|leader| leader.announce(Landing::Loaded { kind: payload.kind, payload: bytes }));
+        let linger = question.ttl.min(LINGER);
+        let this = self.clone();
+        let fills = vec![(question.clone(), stamps, payload)];
+        let mut work = Box::pin(async move { this.store_fills(fills).await });
+        let pending = futures_util::poll!(work.as_mut()).is_pending();
+        if pending || leader.is_some() {
             self.runtime.spawn(async move {
-                if let Some(unfinished) = unfinished {
-                    unfinished.await;
+                if pending {
+                    work.await;
                 }
                 if let Some(leader) = leader {
                     tokio::time::sleep(linger).await;
@@ -305,32 +324,41 @@ impl Freshness {
         }
     }
 
-    /// Starts storing entries at once, so that whatever is asked next on the same connection comes
-    /// after them; what is left to wait for is returned.
-    async fn begin_write(
-        &self,
-        writes: Vec<EntryWrite>,
-        keep: Vec<(TagKey, Duration)>,
-    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
-        let store = self.store.clone();
-        let mut work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
-            if let Err(error) = store.write(&writes, &keep).await {
-                tracing::debug!(%error, entries = writes.len(), "entries were not stored");
+    /// Stores what was loaded: one round trip, one more if the contents name tags that were not
+    /// stamped before.
+    async fn store_fills(&self, fills: Vec<(Question, Stamps, Payload)>) {
+        let late = self.late_stamps(&fills).await;
+        let mut writes = Vec::with_capacity(fills.len());
+        let mut keeps: HashMap<TagKey, Duration> = HashMap::new();
+        for (question, stamps, payload) in fills {
+            if let Some((write, keep)) = self.prepare(&question, stamps, &payload, &late) {
+                writes.push(write);
+                for (tag, life) in keep {
+                    let longest = keeps.entry(tag).or_default();
+                    *longest = life.max(*longest);
+                }
             }
-        });
-        futures_util::poll!(work.as_mut()).is_pending().then_some(work)
+        }
+        if writes.is_empty() {
+            return;
+        }
+        let keep: Vec<_> = keeps.into_iter().collect();
+        if let Err(error) = self.store.write(&writes, &keep).await {
+            tracing::debug!(%error, entries = writes.len(), "entries were not stored");
+        }
     }
 
     /// The entry to write and the tags whose life it needs; `None` if it must not be stored.
-    async fn prepare(
+    fn prepare(
         &self,
         question: &Question,
         stamps: Stamps,
         payload: &Payload,
+        late: &LateStamps,
     ) -> Option<(EntryWrite, Vec<(TagKey, Duration)>)> {
         let missing = payload.kind == PayloadKind::Missing;
         let ttl = jittered(if missing { question.negative_ttl } else { question.ttl });
-        let more = self.stamps_of_content(question, &stamps, payload).await?;
+        let more = self.stamps_of_content(question, &stamps, payload, late)?;
         let depends: Vec<Option<Stamp>> = stamps
             .asked
             .iter()
@@ -364,39 +392,60 @@ impl Freshness {
         Some((EntryWrite { key: question.key.clone(), bytes, ttl }, keep))
     }
 
-    /// Stamps of the tags that the loaded content names. Those that were not guessed before the
-    /// load are taken now, which is sound only if nobody invalidated any tag by hand since.
-    async fn stamps_of_content(
+    /// Stamps of the tags that the loaded content names: those taken before the load, or those
+    /// taken late, which is sound only if nobody invalidated any tag by hand meanwhile.
+    fn stamps_of_content(
         &self,
         question: &Question,
         before: &Stamps,
         payload: &Payload,
+        late: &LateStamps,
     ) -> Option<Vec<(TagKey, Stamp)>> {
-        let known = |tag: &TagKey| before.more.iter().find(|(there, _)| there == tag).map(|(_, s)| *s);
-        let mut stamps = Vec::with_capacity(question.also.len() + payload.more.len());
-        let mut unknown = Vec::new();
-        for tag in question.also.iter().chain(&payload.more) {
-            match known(tag) {
-                Some(stamp) => stamps.push((tag.clone(), stamp)),
-                None => unknown.push(tag.clone()),
+        let named = question.also.iter().chain(&payload.more);
+        named
+            .map(|tag| {
+                if let Some(stamp) = self.known_before(before, tag) {
+                    return Some((tag.clone(), stamp));
+                }
+                let untouched = late.family == Some(before.asked[question.family?]);
+                Some((tag.clone(), *late.tags.get(tag).filter(|_| untouched)?))
+            })
+            .collect()
+    }
+
+    /// The stamp of a tag as it was seen before the load began.
+    fn known_before(&self, before: &Stamps, tag: &TagKey) -> Option<Stamp> {
+        let taken = before.more.iter().find(|(there, _)| there == tag).map(|(_, stamp)| *stamp);
+        taken.or_else(|| self.hints.content_stamp(tag, before.taken_at))
+    }
+
+    /// Takes, after the loads, the stamps that were not taken before: of tags that nobody knew
+    /// before the content was there. One round trip, or none.
+    async fn late_stamps(&self, fills: &[(Question, Stamps, Payload)]) -> LateStamps {
+        let mut glance = Glance::default();
+        let mut family = None;
+        for (question, before, payload) in fills {
+            for tag in payload.more.iter().filter(|tag| self.known_before(before, tag).is_none()) {
+                glance.ask(tag, || proposal(tag, question.ttl));
+                family = question.family.map(|position| question.tags[position].clone()).or(family);
             }
         }
-        if unknown.is_empty() {
-            return Some(stamps);
+        let Some(family) = family else { return LateStamps::default() };
+        glance.ask(&family, || only_look(&family));
+        match self.store.read(&[], &glance.probes).await {
+            Ok(found) if glance.take(&found) => {}
+            _ => return LateStamps::default(),
         }
-        let mut probes: Vec<_> = unknown.iter().map(|tag| proposal(tag, question.ttl)).collect();
-        let family = question.family?;
-        probes.push(only_look(&question.tags[family]));
-        let found = self.store.read(&[], &probes).await.ok()?;
-        let (tags, family_now) = found.tags.split_at_checked(unknown.len())?;
-        if family_now != [TagState::Stamp(before.asked[family])] {
-            return None;
+        let stamp_of = |state: &TagState| match state {
+            TagState::Stamp(stamp) => Some(*stamp),
+            _ => None,
+        };
+        let tags: HashMap<_, _> =
+            glance.answers().filter_map(|(tag, state)| Some((tag.clone(), stamp_of(state)?))).collect();
+        for (tag, stamp) in &tags {
+            self.hints.saw_content_stamp(tag, *stamp);
         }
-        for (tag, state) in unknown.into_iter().zip(tags) {
-            let TagState::Stamp(stamp) = state else { return None };
-            stamps.push((tag, *stamp));
-        }
-        Some(stamps)
+        LateStamps { family: tags.get(&family).copied(), tags }
     }
 
     /// Looks at one question.
@@ -413,6 +462,7 @@ impl Freshness {
         if self.queue.holds_back(questions.iter().flat_map(|question| question.tags.iter().chain(&question.also))) {
             return all(Bypass::PurgePending);
         }
+        let taken_at = Instant::now();
         let mut glance = Glance::default();
         let mut keys = Vec::with_capacity(questions.len());
         for question in questions {
@@ -446,7 +496,7 @@ impl Freshness {
         let looks = questions
             .iter()
             .zip(sights)
-            .map(|(question, sight)| self.judge(question, sight, &glance))
+            .map(|(question, sight)| self.judge(question, sight, &glance, taken_at))
             .collect();
         // A purge that failed while we were asking has left its tags in the queue.
         if self.queue.holds_back(questions.iter().flat_map(|question| question.tags.iter().chain(&question.also))) {
@@ -490,7 +540,7 @@ impl Freshness {
         Ok(())
     }
 
-    fn judge(&self, question: &Question, sight: Sight, glance: &Glance) -> Look {
+    fn judge(&self, question: &Question, sight: Sight, glance: &Glance, taken_at: Instant) -> Look {
         if let Sight::Entry(entry) = sight {
             let names_all = question.also.iter().all(|tag| entry.more().any(|there| there == tag));
             if names_all && entry.more_holds(|tag| glance.state_ref(tag)) {
@@ -501,7 +551,7 @@ impl Freshness {
             }
             self.hints.saw_more(&question.key, entry.more().cloned().collect());
         }
-        let mut stamps = Stamps::default();
+        let mut stamps = Stamps { taken_at, asked: Vec::with_capacity(question.tags.len()), more: Vec::new() };
         for tag in &question.tags {
             match glance.state(tag) {
                 Some(TagState::Stamp(stamp)) => stamps.asked.push(stamp),
@@ -518,30 +568,19 @@ impl Freshness {
         }
         for tag in self.hints.more(&question.key).iter().flat_map(|more| more.iter()) {
             if let Some(TagState::Stamp(stamp)) = glance.state(tag) {
+                self.hints.saw_content_stamp(tag, stamp);
                 stamps.more.push((tag.clone(), stamp));
             }
         }
         Look::Miss(stamps)
     }
 
-    /// Stores what was loaded for several questions at once. One round trip, not waited for.
-    pub(crate) async fn fill_many(&self, fills: Vec<(Question, Stamps, Payload)>) {
-        let mut writes = Vec::with_capacity(fills.len());
-        let mut keeps: HashMap<TagKey, Duration> = HashMap::new();
-        for (question, stamps, payload) in fills {
-            if let Some((write, keep)) = self.prepare(&question, stamps, &payload).await {
-                writes.push(write);
-                for (tag, life) in keep {
-                    let longest = keeps.entry(tag).or_default();
-                    *longest = life.max(*longest);
-                }
-            }
-        }
-        if writes.is_empty() {
-            return;
-        }
-        if let Some(unfinished) = self.begin_write(writes, keeps.into_iter().collect()).await {
-            self.runtime.spawn(unfinished);
+    /// Stores what was loaded for several questions at once; started at once, not waited for.
+    pub(crate) async fn fill_many(self: &Arc<Self>, fills: Vec<(Question, Stamps, Payload)>) {
+        let this = self.clone();
+        let mut work = Box::pin(async move { this.store_fills(fills).await });
+        if futures_util::poll!(work.as_mut()).is_pending() {
+            self.runtime.spawn(work);
         }
     }
 
@@ -557,7 +596,7 @@ impl Freshness {
                     return Err(StoreError::Unreachable { reason: reason.to_string() });
                 }
             };
-            if let Some((write, keep)) = self.prepare(question, stamps, &payload).await {
+            if let Some((write, keep)) = self.prepare(question, stamps, &payload, &LateStamps::default()) {
                 writes.push(write);
                 keeps.extend(keep);
             }

@@ -6,16 +6,18 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
+    time::Instant,
 };
 
-use crate::store::{EntryKey, TagKey};
+use crate::store::{EntryKey, Stamp, TagKey};
 
 /// Slots of the table of tags seen with a stamp; 64 KiB.
 const SLOTS: usize = 1 << 14;
 /// Keys whose further tags are remembered.
 const REMEMBERED: usize = 8192;
 
-/// Two memories: which tags were last seen carrying a stamp, and which further tags an entry named.
+/// Three memories: which tags were last seen carrying a stamp, which further tags an entry named,
+/// and the stamps of those.
 ///
 /// A read proposes stamps for tags that are not known to carry one, in the same round trip as its
 /// MGET; so a miss costs two round trips, and a hit does not pay for proposals. A wrong guess costs
@@ -26,6 +28,8 @@ pub(crate) struct Hints {
     stamped: Box<[AtomicU32]>,
     hasher: RandomState,
     more: quick_cache::sync::Cache<EntryKey, Arc<[TagKey]>>,
+    /// Stamps of tags that contents name, and when each had been read.
+    content: quick_cache::sync::Cache<TagKey, (Stamp, Instant)>,
 }
 
 impl Hints {
@@ -34,6 +38,7 @@ impl Hints {
             stamped: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
             hasher: RandomState::new(),
             more: quick_cache::sync::Cache::new(REMEMBERED),
+            content: quick_cache::sync::Cache::new(REMEMBERED),
         }
     }
 
@@ -65,6 +70,18 @@ impl Hints {
         } else {
             self.more.insert(key.clone(), tags);
         }
+    }
+
+    /// The stamp of a tag as it was seen before `load_began`. A stamp seen earlier is as good as
+    /// one taken just before the load: if the tag was purged since, it is dead. One seen later is
+    /// not, since what the load read may be older.
+    pub(crate) fn content_stamp(&self, tag: &TagKey, load_began: Instant) -> Option<Stamp> {
+        self.content.get(tag).filter(|(_, seen)| *seen <= load_began).map(|(stamp, _)| stamp)
+    }
+
+    /// To be called once the stamp was read: the time that counts is no earlier than that.
+    pub(crate) fn saw_content_stamp(&self, tag: &TagKey, stamp: Stamp) {
+        self.content.insert(tag.clone(), (stamp, Instant::now()));
     }
 
     fn place(&self, tag: &TagKey) -> (usize, u32) {

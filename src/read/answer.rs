@@ -8,7 +8,7 @@ use super::codec::{Codec, decode, encode};
 use crate::{
     Bypass, Cache, ReadThrough,
     connection::dialect,
-    entity::{EntityDescriptor, KeyText, TtlSpec, encode_values, value_text},
+    entity::{EntityDescriptor, TtlSpec, encode_values, value_text},
     freshness::{Loaded, Outcome, Question},
     keys::KeyHash,
     statement::Analysis,
@@ -134,10 +134,8 @@ pub(crate) fn row_question(
     }
     let mut tags = shared_tags(cache, entity);
     tags.push(inner.keys.any_row(&folded));
-    let named: Option<Vec<KeyText>> =
-        entity.key.iter().zip(key).map(|(column, value)| column.class.tag_text(value)).collect();
-    if let Some(named) = named {
-        tags.push(inner.keys.row_tag(&folded, &named));
+    if let Some(named) = entity.key_text(key) {
+        tags.push(inner.keys.row_tag(&folded, named));
     }
     let table = tags.len();
     tags.push(inner.keys.table(&folded));
@@ -167,7 +165,7 @@ fn query_question<C: Codec>(
         KeyHash::of(&[C::NAME.as_bytes(), backend.as_bytes(), statement.sql.as_bytes(), &encoded]);
     let group = entity.and_then(|entity| entity.policy.namespace);
     let label = label(entity.map(|entity| &**entity), analysis);
-    let key = inner.keys.query(group, &label, hash, C::fingerprint());
+    let key = inner.keys.query(group, &label, hash, C::fingerprint(&inner.registry));
     let mut tags = match entity {
         Some(entity) => shared_tags(cache, entity),
         None => vec![inner.keys.everything()],
@@ -203,9 +201,9 @@ fn bare(
 ) -> Question {
     let config = &cache.inner.config;
     let policy = entity.map(|entity| &entity.policy);
-    let ttl = policy.and_then(|policy| policy.ttl).map_or(config.default_ttl, |spec| config.ttl(spec));
-    let negative =
-        policy.and_then(|policy| policy.negative_ttl).map_or(config.negative_ttl, |spec| config.ttl(spec));
+    let or = |spec: Option<TtlSpec>, default| config.ttl(spec.unwrap_or(TtlSpec::For(default)));
+    let ttl = or(policy.and_then(|policy| policy.ttl), config.default_ttl);
+    let negative = or(policy.and_then(|policy| policy.negative_ttl), config.negative_ttl);
     let family = policy.filter(|policy| !policy.tags.is_empty()).and_then(|_| {
         let any = cache.inner.keys.any_user_tag();
         tags.iter().position(|tag| *tag == any)

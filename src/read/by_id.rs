@@ -1,6 +1,9 @@
 //! Rows by primary key, one or many.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use sea_orm::{
     ColumnTrait, Condition, DbErr, EntityTrait, Iterable, ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait,
@@ -15,7 +18,7 @@ use super::{
 };
 use crate::{
     Bypass, Cache, ReadThrough,
-    entity::{EntityDescriptor, value_text},
+    entity::{EntityDescriptor, KeyText, value_text},
     freshness::{Look, Outcome, Question, Stamps},
 };
 
@@ -142,7 +145,7 @@ where
     }
     if !missing.is_empty() {
         let wanted: Vec<_> = missing.iter().map(|(position, _)| &distinct[*position]).collect();
-        let loaded = load::<E, C>(&wanted, db).await?;
+        let loaded = load::<E, C>(&entity, &wanted, db).await?;
         let mut fills = Vec::new();
         for ((position, fill), row) in missing.into_iter().zip(loaded) {
             if let Some((question, stamps)) = fill
@@ -194,7 +197,7 @@ where
 }
 
 /// The rows from the database, in the order of the keys.
-async fn load<E, C>(keys: &[&Vec<Value>], db: &C) -> Result<Vec<Option<E::Model>>, DbErr>
+async fn load<E, C>(entity: &EntityDescriptor, keys: &[&Vec<Value>], db: &C) -> Result<Vec<Option<E::Model>>, DbErr>
 where
     E: EntityTrait,
     E::Model: Send + Sync,
@@ -208,19 +211,20 @@ where
     }
     let mut rows: Vec<Option<E::Model>> = Vec::with_capacity(keys.len());
     let mut unmatched = Vec::new();
-    let mut matched = 0;
     for (position, key) in keys.iter().enumerate() {
         let row = found.get(&texts(key)).cloned();
-        match row {
-            Some(_) => matched += 1,
-            None => unmatched.push(position),
+        if row.is_none() {
+            unmatched.push(position);
         }
         rows.push(row);
     }
-    // The database found rows by a looser comparison than ours (collation): ask for those keys one
-    // by one, as `find_by_id` would.
-    if matched < found.len() {
-        for position in unmatched {
+    // The database compares more loosely than we do (collations, numbers of another scale): what
+    // may be one of the rows it found is asked for one by one, as `find_by_id` would.
+    let alike: HashSet<_> = found.values().map(|model| alike(entity, &key_of::<E>(model))).collect();
+    let any_odd = alike.contains(&None);
+    for position in unmatched {
+        let text = self::alike(entity, keys[position]);
+        if !found.is_empty() && (any_odd || text.is_none() || alike.contains(&text)) {
             rows[position] = E::find().filter(any_of::<E>(&keys[position..=position])).one(db).await?;
         }
     }
@@ -229,6 +233,12 @@ where
 
 fn key_of<E: EntityTrait>(model: &E::Model) -> Vec<Value> {
     E::PrimaryKey::iter().map(|key| model.get(key.into_column())).collect()
+}
+
+/// What keys that the database may hold equal have in common; `None` when any may be.
+fn alike(entity: &EntityDescriptor, key: &[Value]) -> Option<Vec<KeyText>> {
+    let key = entity.key_text(key)?;
+    key.into_iter().map(|(_, text)| (text != KeyText::Odd).then_some(text)).collect()
 }
 
 fn texts(key: &[Value]) -> Vec<String> {

@@ -1,6 +1,6 @@
 //! What a query answers, as a payload: which codec writes it is decided by the query's type.
 
-use std::marker::PhantomData;
+use std::{fmt::Write as _, marker::PhantomData};
 
 use bytes::Bytes;
 use sea_orm::{EntityTrait, IdenStatic, Iterable, ModelTrait};
@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::shape::shape_of;
 use crate::{
     cache::Inner,
-    entity::{CodecError, EntityDescriptor, Fingerprint, Rebuild, RowReader, RowWriter, TagPart, value_text},
+    entity::{CodecError, EntityDescriptor, Fingerprint, Rebuild, Registry, RowReader, RowWriter, TagPart, value_text},
     freshness::{Payload, PayloadKind},
     store::TagKey,
 };
@@ -24,15 +24,38 @@ pub(crate) trait Codec {
     /// Part of the query's key: two kinds of answers never share an entry.
     const NAME: &'static str;
 
-    fn fingerprint() -> Fingerprint;
+    fn fingerprint(registry: &Registry) -> Fingerprint;
 
     /// `None` is "there is no such row".
     fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError>;
 
     fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError>;
 
+    /// Writes the value down as its `Debug` says it, if it has one.
+    fn debug(_value: &Self::Value, _out: &mut Tally) {}
+
     /// Calls back with every row that was read of the entity that tags its entries.
     fn rows(_value: &Self::Value, _with: &mut dyn FnMut(&dyn ColumnText)) {}
+}
+
+/// How often each byte occurs in a text: equal for equal values even where the order of what a
+/// value holds is not fixed, as in a hash map.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Tally([u32; 256]);
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self([0; 256])
+    }
+}
+
+impl std::fmt::Write for Tally {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        for byte in text.bytes() {
+            self.0[usize::from(byte)] = self.0[usize::from(byte)].wrapping_add(1);
+        }
+        Ok(())
+    }
 }
 
 /// A row that can say the text of a column.
@@ -65,6 +88,13 @@ pub(crate) fn encode<C: Codec>(
     reader.finish()?;
     let mut again = RowWriter::default();
     if C::write(&back, &mut again)? != kind || again.finish() != bytes {
+        return Err(CodecError::NotFaithful);
+    }
+    // The same for what is lost on the way out, which writing again does not show.
+    let (mut before, mut after) = (Tally::default(), Tally::default());
+    C::debug(value, &mut before);
+    C::debug(&back, &mut after);
+    if before != after {
         return Err(CodecError::NotFaithful);
     }
     let (more, depends_on_family) = content_tags::<C>(value, inner, entity);
@@ -146,8 +176,8 @@ impl<E: Rebuild> Codec for OneModel<E> {
     type Value = Option<E::Model>;
     const NAME: &'static str = "one";
 
-    fn fingerprint() -> Fingerprint {
-        Fingerprint::of::<E>()
+    fn fingerprint(registry: &Registry) -> Fingerprint {
+        registry.entity::<E>().fingerprint
     }
 
     fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
@@ -164,6 +194,10 @@ impl<E: Rebuild> Codec for OneModel<E> {
         reader.model::<E>().map(Some)
     }
 
+    fn debug(value: &Self::Value, out: &mut Tally) {
+        let _ = write!(out, "{value:?}");
+    }
+
     fn rows(value: &Self::Value, with: &mut dyn FnMut(&dyn ColumnText)) {
         if let Some(model) = value {
             with(&ModelColumns::<E>(model));
@@ -178,8 +212,8 @@ impl<E: Rebuild> Codec for AllModels<E> {
     type Value = Vec<E::Model>;
     const NAME: &'static str = "all";
 
-    fn fingerprint() -> Fingerprint {
-        Fingerprint::of::<E>()
+    fn fingerprint(registry: &Registry) -> Fingerprint {
+        registry.entity::<E>().fingerprint
     }
 
     fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
@@ -190,6 +224,10 @@ impl<E: Rebuild> Codec for AllModels<E> {
     fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
         rows_only(kind, PayloadKind::Rows)?;
         read_many(reader, |reader| reader.model::<E>())
+    }
+
+    fn debug(value: &Self::Value, out: &mut Tally) {
+        let _ = write!(out, "{value:?}");
     }
 
     fn rows(value: &Self::Value, with: &mut dyn FnMut(&dyn ColumnText)) {
@@ -221,8 +259,8 @@ impl<E: Rebuild, F: Rebuild> Codec for OnePair<E, F> {
     type Value = Option<(E::Model, Option<F::Model>)>;
     const NAME: &'static str = "one pair";
 
-    fn fingerprint() -> Fingerprint {
-        Fingerprint::of::<E>().and(Fingerprint::of::<F>())
+    fn fingerprint(registry: &Registry) -> Fingerprint {
+        registry.entity::<E>().fingerprint.and(registry.entity::<F>().fingerprint)
     }
 
     fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
@@ -239,6 +277,10 @@ impl<E: Rebuild, F: Rebuild> Codec for OnePair<E, F> {
         Pair::<E, F>::read_pair(reader).map(Some)
     }
 
+    fn debug(value: &Self::Value, out: &mut Tally) {
+        let _ = write!(out, "{value:?}");
+    }
+
     fn rows(value: &Self::Value, with: &mut dyn FnMut(&dyn ColumnText)) {
         if let Some((left, _)) = value {
             with(&ModelColumns::<E>(left));
@@ -253,8 +295,8 @@ impl<E: Rebuild, F: Rebuild> Codec for AllPairs<E, F> {
     type Value = Vec<(E::Model, Option<F::Model>)>;
     const NAME: &'static str = "pairs";
 
-    fn fingerprint() -> Fingerprint {
-        OnePair::<E, F>::fingerprint()
+    fn fingerprint(registry: &Registry) -> Fingerprint {
+        OnePair::<E, F>::fingerprint(registry)
     }
 
     fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
@@ -265,6 +307,10 @@ impl<E: Rebuild, F: Rebuild> Codec for AllPairs<E, F> {
     fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
         rows_only(kind, PayloadKind::Rows)?;
         read_many(reader, Pair::<E, F>::read_pair)
+    }
+
+    fn debug(value: &Self::Value, out: &mut Tally) {
+        let _ = write!(out, "{value:?}");
     }
 
     fn rows(value: &Self::Value, with: &mut dyn FnMut(&dyn ColumnText)) {
@@ -279,8 +325,8 @@ impl<E: Rebuild, F: Rebuild> Codec for Families<E, F> {
     type Value = Vec<(E::Model, Vec<F::Model>)>;
     const NAME: &'static str = "families";
 
-    fn fingerprint() -> Fingerprint {
-        OnePair::<E, F>::fingerprint()
+    fn fingerprint(registry: &Registry) -> Fingerprint {
+        OnePair::<E, F>::fingerprint(registry)
     }
 
     fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
@@ -298,6 +344,10 @@ impl<E: Rebuild, F: Rebuild> Codec for Families<E, F> {
         })
     }
 
+    fn debug(value: &Self::Value, out: &mut Tally) {
+        let _ = write!(out, "{value:?}");
+    }
+
     fn rows(value: &Self::Value, with: &mut dyn FnMut(&dyn ColumnText)) {
         value.iter().for_each(|(parent, _)| with(&ModelColumns::<E>(parent)));
     }
@@ -310,7 +360,7 @@ impl<T: Serialize + DeserializeOwned> Codec for Custom<T> {
     type Value = T;
     const NAME: &'static str = "custom";
 
-    fn fingerprint() -> Fingerprint {
+    fn fingerprint(_: &Registry) -> Fingerprint {
         Fingerprint::of_type::<T>(&shape_of::<T>())
     }
 

@@ -12,4 +12,5 @@ pub(crate) use by_id::payload;
 pub use by_id::CachedEntity;
 
 pub use page::CachedPaginator;
+pub use shape::{NoFields, SerdeFields, TypeProbe};
 pub use select::{CachedQuery, CachedSelect};

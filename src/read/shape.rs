@@ -4,11 +4,11 @@
 //! field empty. So the names of a type's fields are asked of its `Deserialize`, which has to state
 //! them before it reads anything; the question ends in an error that nobody sees.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, Visitor},
+    de::{self, DeserializeOwned, Visitor},
     forward_to_deserialize_any,
 };
 
@@ -17,6 +17,44 @@ pub(crate) fn shape_of<'de, T: Deserialize<'de>>() -> String {
     let mut shape = String::new();
     let _ = T::deserialize(Asking(&mut shape));
     shape
+}
+
+/// Asks a type for its fields if it can be asked: a type that serde does not read answers nothing.
+///
+/// `(&TypeProbe::<T>::new()).fields()` finds [`SerdeFields`] for a type that implements
+/// `Deserialize`, and [`NoFields`] one reference further for any other.
+#[derive(Debug)]
+pub struct TypeProbe<T>(PhantomData<T>);
+
+impl<T> TypeProbe<T> {
+    #[allow(clippy::new_without_default, missing_docs, reason = "only called by what the derive generates")]
+    pub const fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// The answer of a type that serde reads.
+pub trait SerdeFields {
+    /// Its outermost fields or variants, or nothing.
+    fn fields(&self) -> String;
+}
+
+impl<T: DeserializeOwned> SerdeFields for TypeProbe<T> {
+    fn fields(&self) -> String {
+        shape_of::<T>()
+    }
+}
+
+/// The answer of any other type.
+pub trait NoFields {
+    /// Nothing.
+    fn fields(&self) -> String;
+}
+
+impl<T> NoFields for &TypeProbe<T> {
+    fn fields(&self) -> String {
+        String::new()
+    }
 }
 
 struct Asking<'a>(&'a mut String);

@@ -142,6 +142,7 @@ pub struct Write {
 }
 
 impl Write {
+    #[cfg(test)]
     /// Whether the statement may give `column` a new value in a row that was there before.
     pub fn assigns(&self, column: &str) -> bool {
         match &self.assigned {

@@ -62,7 +62,7 @@ impl Lexer<'_> {
         let version = if digits >= 5 { &self.text[self.at..self.at + digits] } else { &[] };
         self.at += version.len();
         // Every server in use is newer than these, and runs the comment as if it were none.
-        let everywhere = !maria && (version.is_empty() || (version.len() == 5 && version < b"50500"));
+        let everywhere = !maria && (version.is_empty() || (version.len() == 5 && *version < b"50500"[..]));
         let group = if everywhere { 0 } else { self.group_of(header)? };
         self.comment = Some(OpenComment { group, skip_to });
         Ok(())

@@ -43,16 +43,19 @@ impl Memo {
         fresh
     }
 
+    #[cfg(test)]
     /// How many texts are remembered.
     pub fn len(&self) -> usize {
         self.cache.len()
     }
 
+    #[cfg(test)]
     /// Nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.cache.is_empty()
     }
 
+    #[cfg(test)]
     /// About how many bytes the remembered texts and answers take.
     pub fn bytes(&self) -> u64 {
         self.cache.weight()

@@ -44,12 +44,13 @@ mod session;
 mod tokens;
 mod write;
 
-pub use analysis::{
-    Analysis, Assignment, Dialect, Kind, TableName, TransactionVerb, Uncacheable, Verb, Write,
-};
+pub use analysis::{Analysis, Dialect, TransactionVerb, Verb, Write};
+#[cfg(test)]
+use analysis::{Kind, Uncacheable};
 pub use memo::Memo;
-pub use scan::analyse;
-pub use scope::{Conjunct, KEYS_LIMIT, Operand, Scope};
+use scan::analyse;
+pub use scope::Operand;
+use scope::Scope;
 
 #[cfg(test)]
 mod corpus_test;

@@ -148,6 +148,7 @@ pub enum StoreError {
 
 /// A lifetime as the stores count it: whole milliseconds, at least one (rounded up: a life must not
 /// end early), at most ten years (what every store can count).
+#[cfg(feature = "redis")]
 fn whole_millis(life: Duration) -> u64 {
     const TEN_YEARS: u64 = 10 * 366 * 24 * 3600 * 1000;
     let millis = life.as_nanos().div_ceil(1_000_000);

@@ -241,7 +241,8 @@ async fn an_entry_whose_stamp_is_gone_is_a_miss() {
             crate::world::title(&db, 1).await;
             let after = db.cache().stats().total;
             let hit = after.hits > before.hits;
-            assert_eq!(hit, tag == table, "{}: {tag}", store.name());
+            // A row that is there depends neither on the table's tag nor on that of all user tags.
+            assert_eq!(hit, tag == table || tag.ends_with(":u"), "{}: {tag}", store.name());
         }
     }
 }
@@ -297,8 +298,7 @@ async fn a_namespace_of_glob_characters_touches_nothing_outside_itself() {
 async fn a_user_with_the_few_commands_that_are_needed_and_another_database_will_do() {
     let Some(server) = PrivateRedis::start().await else { return };
     let rules = [
-        "ACL", "SETUSER", "cache", "on", ">secret", "~f21:*", "-@all", "+hello", "+select", "+ping", "+client|setinfo",
-        "+client|setname", "+mget", "+set", "+pexpire", "+unlink", "+scan", "+info",
+        "ACL", "SETUSER", "cache", "on", ">secret", "~f21:*", "-@all", "+hello", "+select", "+ping", "+client", "+mget", "+set", "+pexpire", "+unlink", "+scan", "+info",
     ];
     server.command(&rules).await;
     let url = format!("redis://cache:secret@{}/3", server.address());

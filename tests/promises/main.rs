@@ -16,11 +16,14 @@ mod entity;
 mod gate;
 mod world;
 
+mod cache_api;
 mod keys_and_formats;
 mod late_fills;
 mod outages;
 mod processes;
+mod read_forms;
 mod round_trips;
 mod transactions;
+mod warm_up;
 mod write_forms;
 mod values;

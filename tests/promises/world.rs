@@ -1,9 +1,9 @@
 //! A bookshop with a cache in front: one database, one store, a namespace of its own.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use sea_orm::{ActiveValue::Set, DatabaseConnection, entity::prelude::*};
-use sea_orm_cache::{Cache, CacheBuilder, CachedBy, CachedConnection};
+use sea_orm_cache::{Cache, CacheBuilder, CachedBy, CachedConnection, stores::RedisConfig};
 use sea_orm_cache_migration::Migrator;
 use sea_orm_migration::MigratorTrait;
 
@@ -31,12 +31,17 @@ impl fmt::Display for World {
     }
 }
 
+/// Redis with time limits that a busy test machine keeps.
+pub fn patient(url: String) -> RedisConfig {
+    RedisConfig::new(url).read_timeout(Duration::from_secs(5)).write_timeout(Duration::from_secs(5))
+}
+
 /// A builder for a store of this kind, in this namespace; `None` if the server is not there.
 pub fn builder(store: StoreKind, namespace: &str) -> Option<CacheBuilder> {
     let builder = Cache::builder().namespace(namespace);
     match store {
         StoreKind::Memory => Some(builder),
-        StoreKind::Redis => Some(builder.redis(shared_redis_url()?)),
+        StoreKind::Redis => Some(builder.redis_with(patient(shared_redis_url()?))),
     }
 }
 

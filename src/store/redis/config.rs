@@ -202,16 +202,16 @@ impl RedisConfig {
         }
         let mut login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         if let Some(username) = self.username.as_deref().or(info.redis_settings().username()) {
-            login = login.set_username(username.to_owned());
+            login = login.set_username(username);
         }
         if let Some(password) = self.password.as_deref().or(info.redis_settings().password()) {
-            login = login.set_password(password.to_owned());
+            login = login.set_password(password);
         }
         if login.username().is_some_and(|name| !name.is_empty()) && login.password().is_none() {
             return Err("Redis has a user name but no password; give both, or neither".to_owned());
         }
-        // Says who is calling in CLIENT LIST would need two more commands per connection, and the
-        // leave to send them; an ACL with the bare minimum must not log refusals.
+        // To say who is calling (CLIENT SETINFO) takes two more commands per connection, and the leave
+        // to send them; an ACL with the bare minimum must not log refusals.
         let login = login.set_skip_set_lib_name();
         // Without it, small commands wait for the acknowledgement of those before them.
         let tcp = TcpSettings::default().set_nodelay(true);
@@ -283,7 +283,7 @@ mod tests {
             ("localhost:6379", "not a URL"),
             ("http://127.0.0.1/", "unknown scheme"),
             ("hunter2://user@host", "unknown scheme"),
-            ("redis://", "cannot be read"),
+            ("redis://", "no host"),
             ("redis:///0", "no host"),
             ("redis://:hunter2@", "cannot be read"),
             ("redis://host:99999", "cannot be read"),

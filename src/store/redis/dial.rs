@@ -22,7 +22,6 @@ use crate::store::StoreError;
 const QUEUE: usize = 1024;
 
 /// Connects, again and again over the life of a store.
-#[derive(Debug)]
 pub(super) struct Dialer {
     resp3: Client,
     resp2: Client,
@@ -55,15 +54,21 @@ impl Dialer {
         &self,
         on_loss: impl Fn() + Send + Sync + 'static,
     ) -> Result<(MultiplexedConnection, Introduction), String> {
-        let mut connection = match timeout(self.connect_timeout, self.connect(on_loss)).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(error)) => return Err(reply::failure(&error)),
-            Err(_) => return Err(format!("no connection within {:?}", self.connect_timeout)),
-        };
+        match timeout(self.connect_timeout, self.dial_patiently(on_loss)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(format!("no connection within {:?}", self.connect_timeout)),
+        }
+    }
+
+    async fn dial_patiently(
+        &self,
+        on_loss: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(MultiplexedConnection, Introduction), String> {
+        let mut connection = self.connect(on_loss).await.map_err(|error| reply::failure(&error))?;
         let question = command::introduction(true);
         let answer = connection.send_packed_commands(&question, 0, question.len());
         match timeout(self.patience, answer).await {
-            Ok(Ok(values)) => reply::introduced(values).map(|introduction| (connection, introduction)),
+            Ok(Ok(values)) => Ok((connection, reply::introduced(values)?)),
             Ok(Err(error)) => Err(reply::failure(&error)),
             Err(_) => Err(format!("a fresh connection was not answered within {:?}", self.patience)),
         }

@@ -7,6 +7,8 @@ mod config;
 mod dial;
 mod reply;
 mod supervisor;
+#[cfg(all(test, unix))]
+mod tests;
 
 use std::{
     collections::BTreeSet,

@@ -69,15 +69,11 @@ pub(super) fn failure(error: &RedisError) -> String {
     match error.kind() {
         ErrorKind::AuthenticationFailed => explain("WRONGPASS"),
         ErrorKind::Parse => "the answer is not in Redis' protocol; is it a Redis server?".to_owned(),
-        ErrorKind::Io => {
-            match std::error::Error::source(error).and_then(|e| e.downcast_ref::<std::io::Error>()) {
-                Some(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-                    "the connection was closed".to_owned()
-                }
-                Some(error) => error.to_string(),
-                None => "the connection failed".to_owned(),
-            }
+        ErrorKind::Io if error.is_connection_dropped() && !error.is_connection_refusal() => {
+            "the connection was closed".to_owned()
         }
+        // The operating system's words: refused, no route, no such name. Nothing of ours.
+        ErrorKind::Io => error.to_string(),
         _ => error.category().to_owned(),
     }
 }

@@ -10,7 +10,7 @@ use std::{
     hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -40,7 +40,7 @@ use crate::store::StoreError;
 const TIMEOUTS: u32 = 3;
 /// An idle connection is asked for a sign of life this often. Often enough that firewalls do not
 /// forget it.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// A connection that lasted this long was a good one: its loss is a new event, not one more in a
 /// series of failed attempts.
 const LASTING: Duration = Duration::from_secs(5);
@@ -309,6 +309,7 @@ impl Links {
     async fn replace(self: &Arc<Self>, index: usize) {
         let link = &self.links[index];
         let lost = Arc::new(AtomicBool::new(false));
+        // Weak, for the connection holds this, and the links hold the connection.
         let on_loss = {
             let (links, lost) = (Arc::downgrade(self), lost.clone());
             move || {
@@ -367,21 +368,21 @@ impl Links {
         for (index, link) in self.links.iter().enumerate() {
             let mut keeper = lock(&link.keeper);
             if keeper.as_ref().is_none_or(AbortHandle::is_finished) {
-                *keeper = Some(runtime.spawn(keep(Arc::downgrade(self), index)).abort_handle());
+                *keeper = Some(runtime.spawn(keep(self.clone(), index)).abort_handle());
             }
         }
     }
 }
 
 /// The background task of one link: replaces the connection when it is lost, and asks for a sign
-/// of life when it is idle or in doubt.
-async fn keep(links: Weak<Links>, index: usize) {
+/// of life when it is idle or in doubt. Ends when the supervisor is dropped.
+async fn keep(links: Arc<Links>, index: usize) {
     let mut backoff = Backoff::default();
     // The first attempt was made by `start`.
     backoff.next(0.0);
     let mut since = None;
-    while let Some(links) = links.upgrade() {
-        let link = &links.links[index];
+    let link = &links.links[index];
+    loop {
         let Some(live) = link.live.load_full() else {
             if since.take().is_some_and(|since: Instant| since.elapsed() >= LASTING) {
                 backoff.reset();

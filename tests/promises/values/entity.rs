@@ -142,8 +142,6 @@ pub mod listed {
     use sea_orm::entity::prelude::*;
     use sea_orm_cache::CacheEntity;
 
-    use super::Tea;
-
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel, CacheEntity)]
     #[sea_orm(table_name = "listed")]
@@ -157,7 +155,6 @@ pub mod listed {
         pub doubles: Vec<f64>,
         pub uuids: Vec<Uuid>,
         pub moments: Vec<DateTimeUtc>,
-        pub teas: Vec<Tea>,
     }
 
     impl ActiveModelBehavior for ActiveModel {}
@@ -194,7 +191,7 @@ pub mod by_uuid {
         #[sea_orm(primary_key, auto_increment = false)]
         pub id: Uuid,
         pub text: Option<String>,
-        pub text_uuid: Option<TextUuid>,
+        pub text_uuid: TextUuid,
         pub millis: Option<ChronoUnixTimestampMillis>,
     }
 
@@ -244,7 +241,7 @@ pub enum Color {
 pub enum Tea {
     #[sea_orm(string_value = "EverydayTea")]
     Everyday,
-    #[sea_orm(string_value = "it's 4 o'clock")]
+    #[sea_orm(string_value = "afternoon tea, at 4")]
     Afternoon,
 }
 

@@ -73,6 +73,12 @@ fn rot13(text: String) -> String {
         .collect()
 }
 
+fn sorted(text: String) -> String {
+    let mut letters: Vec<_> = text.chars().collect();
+    letters.sort_unstable();
+    letters.into_iter().collect()
+}
+
 text_type! {
     /// Encrypted on its way to the database and decrypted on its way back; but nobody told `ValueType`.
     Encrypted, into_value: rot13, from_row: rot13, from_value: |text| text
@@ -81,6 +87,11 @@ text_type! {
 text_type! {
     /// Written in lower case. What other programs wrote is read as it is.
     Folded, into_value: |text| text.to_lowercase(), from_row: |text| text, from_value: |text| text
+}
+
+text_type! {
+    /// Written with its letters in order. What other programs wrote is read as it is.
+    Sorted, into_value: sorted, from_row: |text| text, from_value: |text| text
 }
 
 text_type! {
@@ -125,9 +136,11 @@ macro_rules! entity_of {
 
 entity_of!(encrypted, "lossy_encrypted", super::Encrypted);
 entity_of!(folded, "lossy_folded", super::Folded);
+entity_of!(sorted_letters, "lossy_sorted", super::Sorted);
 entity_of!(decrypted, "lossy_decrypted", super::Decrypted);
 entity_of!(marked, "lossy_marked", super::Marked);
 entity_of!(profile, "lossy_profile", super::Profile);
+entity_of!(json, "lossy_json", Option<Json>);
 
 /// Every cached read, one and all, first and again, is what the database says.
 async fn never_served_wrongly<E>(world: &World, entity: E, value: &str)
@@ -143,7 +156,11 @@ where
     let truth = E::find_by_id(1).one(world.plain()).await.unwrap();
     assert!(truth.is_some());
     for time in ["first", "again", "and again"] {
-        assert_eq!(E::find_by_id(1).cached().one(&world.db).await.unwrap(), truth, "{world}, {table}, {time}");
+        assert_eq!(
+            E::find_by_id(1).cached().one(&world.db).await.unwrap(),
+            truth,
+            "{world}, {table}, {time}"
+        );
         let all = E::find().cached().all(&world.db).await.unwrap();
         assert_eq!(all.into_iter().next(), truth, "{world}, {table}, all, {time}");
         let many = E::cached_by_ids([1], &world.db).await.unwrap();
@@ -159,6 +176,7 @@ async fn a_type_that_does_not_come_back_as_it_was_is_not_served_from_the_cache()
         never_served_wrongly(&world, decrypted::Entity, "frperg").await;
         never_served_wrongly(&world, marked::Entity, "text").await;
         never_served_wrongly(&world, folded::Entity, "MiXeD").await;
+        never_served_wrongly(&world, sorted_letters::Entity, "cab").await;
     }
 }
 
@@ -167,5 +185,19 @@ async fn a_type_that_does_not_come_back_as_it_was_is_not_served_from_the_cache()
 async fn a_document_whose_type_leaves_parts_out_when_it_is_written_is_not_served_without_them() {
     for world in World::all().await {
         never_served_wrongly(&world, profile::Entity, r#"{"name": "Ada", "token": "secret"}"#).await;
+    }
+}
+
+// case E11
+#[tokio::test]
+async fn the_null_of_json_is_not_served_as_the_null_of_sql() {
+    for world in World::all().await {
+        never_served_wrongly(&world, json::Entity, "null").await;
+        // Where the driver cannot tell them apart, neither need the cache.
+        world.db.execute_unprepared("UPDATE lossy_json SET value = NULL").await.unwrap();
+        for _ in 0..2 {
+            let row = json::Entity::find_by_id(1).cached().one(&world.db).await.unwrap().unwrap();
+            assert_eq!(row.value, None, "{world}");
+        }
     }
 }

@@ -4,7 +4,6 @@ use ::chrono::{DateTime as Chrono, FixedOffset, Utc};
 use ::time::{OffsetDateTime, Time as ClockTime};
 use proptest::{collection, num, option, prelude::*, sample::select, string::string_regex};
 use sea_orm::{entity::prelude::*, value::ChronoUnixTimestampMillis};
-use serde_json::json;
 
 use super::entity::{
     Category, Cents, Color, Label, Settings, Tea, by_text, by_uuid, composite, listed, narrow, sample, wide,
@@ -13,7 +12,17 @@ use crate::support::Backend;
 
 /// Texts up to `longest` characters.
 fn text(longest: usize) -> impl Strategy<Value = String> {
-    let odd = vec!["", " ", "'", "\\", "''; DROP TABLE sample; --", "null", "naïve 🦀 Ω\u{202e}", "\t\r\n\u{7f}", "a\0b"];
+    let odd = vec![
+        "",
+        " ",
+        "'",
+        "\\",
+        "''; DROP TABLE sample; --",
+        "null",
+        "naïve 🦀 Ω\u{202e}",
+        "\t\r\n\u{7f}",
+        "a\0b",
+    ];
     prop_oneof![
         1 => select(odd).prop_map(str::to_owned),
         2 => string_regex(&format!("\\PC{{0,{longest}}}")).unwrap(),
@@ -29,7 +38,8 @@ fn integer<T: Copy + std::fmt::Debug + Arbitrary + 'static>(extremes: [T; 3]) ->
 }
 
 fn double() -> impl Strategy<Value = f64> {
-    let odd = [0.0, -0.0, f64::MIN, f64::MAX, f64::MIN_POSITIVE, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.1];
+    let odd =
+        [0.0, -0.0, f64::MIN, f64::MAX, f64::MIN_POSITIVE, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.1];
     prop_oneof![1 => select(odd.to_vec()), 2 => num::f64::NORMAL]
 }
 
@@ -42,7 +52,10 @@ fn single() -> impl Strategy<Value = f32> {
 fn instant() -> impl Strategy<Value = (i64, u32)> {
     let years = -62_135_596_800..=253_402_300_799_i64;
     let odd = [-62_135_596_800, -1, 0, 951_782_400, 253_402_300_799];
-    (prop_oneof![1 => select(odd.to_vec()), 2 => years], prop_oneof![Just(0), Just(999_999), 0..1_000_000_u32])
+    (
+        prop_oneof![1 => select(odd.to_vec()), 2 => years],
+        prop_oneof![Just(0), Just(999_999), 0..1_000_000_u32],
+    )
 }
 
 fn utc() -> impl Strategy<Value = Chrono<Utc>> {
@@ -52,7 +65,8 @@ fn utc() -> impl Strategy<Value = Chrono<Utc>> {
 fn fixed() -> impl Strategy<Value = Chrono<FixedOffset>> {
     // The local date must stay within four digits too.
     let inside = utc().prop_map(|at| at.clamp(Chrono::from_timestamp(-62_000_000_000, 0).unwrap(), late()));
-    (inside, -14..=14_i32).prop_map(|(at, hours)| at.with_timezone(&FixedOffset::east_opt(hours * 3600).unwrap()))
+    (inside, -14..=14_i32)
+        .prop_map(|(at, hours)| at.with_timezone(&FixedOffset::east_opt(hours * 3600).unwrap()))
 }
 
 fn late() -> Chrono<Utc> {
@@ -71,7 +85,7 @@ fn json() -> impl Strategy<Value = Json> {
         any::<bool>().prop_map(Json::from),
         any::<i64>().prop_map(Json::from),
         Just(Json::from(u64::MAX)),
-        num::f64::NORMAL.prop_map(|number| json!(number as f32)),
+        num::f64::NORMAL.prop_map(Json::from),
         text(10).prop_map(Json::from),
     ];
     leaf.prop_recursive(3, 12, 4, |inner| {
@@ -82,10 +96,18 @@ fn json() -> impl Strategy<Value = Json> {
     })
 }
 
+/// JSON's own null inside a column is another matter, and has a test of its own.
+fn document() -> impl Strategy<Value = Json> {
+    json().prop_map(|json| if json.is_null() { Json::from("null") } else { json })
+}
+
 fn settings() -> impl Strategy<Value = Settings> {
     let weights = collection::vec((-1000..1000_i32).prop_map(|number| f64::from(number) / 8.0), 0..3);
-    (any::<u8>(), option::of(text(10)), weights)
-        .prop_map(|(font_size, theme, weights)| Settings { font_size, theme, weights })
+    (any::<u8>(), option::of(text(10)), weights).prop_map(|(font_size, theme, weights)| Settings {
+        font_size,
+        theme,
+        weights,
+    })
 }
 
 fn decimal() -> impl Strategy<Value = Decimal> {
@@ -138,7 +160,7 @@ pub fn sample() -> impl Strategy<Value = sample::Model> {
     );
     let choices = (
         (category(), option::of(category()), color(), option::of(color()), tea(), option::of(tea())),
-        (json(), option::of(json()), settings(), option::of(settings())),
+        (document(), option::of(document()), settings(), option::of(settings())),
         (decimal(), option::of(decimal()), uuid(), option::of(uuid())),
         (any::<i64>(), option::of(any::<i64>()), any::<i32>()),
     );
@@ -235,10 +257,13 @@ pub fn fit(mut row: sample::Model, backend: Backend) -> sample::Model {
             // TIMESTAMP ends in 2038, and does not begin before 1970.
             row.chrono_utc = around_2000(row.chrono_utc);
             row.chrono_fixed = around_2000(row.chrono_fixed.to_utc()).fixed_offset();
-            row.chrono_fixed_or_null = row.chrono_fixed_or_null.map(|at| around_2000(at.to_utc()).fixed_offset());
+            row.chrono_fixed_or_null =
+                row.chrono_fixed_or_null.map(|at| around_2000(at.to_utc()).fixed_offset());
             let clock = |at: OffsetDateTime| {
                 let utc = around_2000(Chrono::from_timestamp(at.unix_timestamp(), 0).unwrap());
-                OffsetDateTime::from_unix_timestamp(utc.timestamp()).unwrap().replace_time(ClockTime::MIDNIGHT)
+                OffsetDateTime::from_unix_timestamp(utc.timestamp())
+                    .unwrap()
+                    .replace_time(ClockTime::MIDNIGHT)
             };
             row.time_offset = clock(row.time_offset);
             row.time_offset_or_null = row.time_offset_or_null.map(clock);
@@ -276,20 +301,15 @@ pub fn narrow() -> impl Strategy<Value = narrow::Model> {
         integer([0, 1, u32::MAX]),
         option::of(integer([0, 1, u32::MAX])),
     );
-    row.prop_map(|(tiny, tiny_or_null, tiny_unsigned, small_unsigned, unsigned, unsigned_or_null)| narrow::Model {
-        id: 0,
-        tiny,
-        tiny_or_null,
-        tiny_unsigned,
-        small_unsigned,
-        unsigned,
-        unsigned_or_null,
+    row.prop_map(|(tiny, tiny_or_null, tiny_unsigned, small_unsigned, unsigned, unsigned_or_null)| {
+        narrow::Model { id: 0, tiny, tiny_or_null, tiny_unsigned, small_unsigned, unsigned, unsigned_or_null }
     })
 }
 
 pub fn wide() -> impl Strategy<Value = wide::Model> {
-    (integer([0, 1, u64::MAX]), option::of(integer([0, 1, u64::MAX])))
-        .prop_map(|(big_unsigned, big_unsigned_or_null)| wide::Model { id: 0, big_unsigned, big_unsigned_or_null })
+    (integer([0, 1, u64::MAX]), option::of(integer([0, 1, u64::MAX]))).prop_map(
+        |(big_unsigned, big_unsigned_or_null)| wide::Model { id: 0, big_unsigned, big_unsigned_or_null },
+    )
 }
 
 pub fn listed() -> impl Strategy<Value = listed::Model> {
@@ -303,9 +323,8 @@ pub fn listed() -> impl Strategy<Value = listed::Model> {
         collection::vec(double(), 0..4),
         collection::vec(uuid(), 0..3),
         collection::vec(utc(), 0..3),
-        collection::vec(tea(), 0..3),
     );
-    row.prop_map(|(numbers, numbers_or_null, words, words_or_null, doubles, uuids, moments, teas)| listed::Model {
+    row.prop_map(|(numbers, numbers_or_null, words, words_or_null, doubles, uuids, moments)| listed::Model {
         id: 0,
         numbers,
         numbers_or_null,
@@ -314,7 +333,6 @@ pub fn listed() -> impl Strategy<Value = listed::Model> {
         doubles,
         uuids,
         moments,
-        teas,
     })
 }
 
@@ -324,11 +342,11 @@ pub fn composite() -> impl Strategy<Value = composite::Model> {
 }
 
 pub fn by_uuid() -> impl Strategy<Value = by_uuid::Model> {
-    (any::<u128>(), option::of(text_for_all(20)), option::of(uuid()), option::of(utc())).prop_map(
+    (any::<u128>(), option::of(text_for_all(20)), uuid(), option::of(utc())).prop_map(
         |(id, text, text_uuid, millis)| by_uuid::Model {
             id: Uuid::from_u128(id),
             text,
-            text_uuid: text_uuid.map(TextUuid),
+            text_uuid: TextUuid(text_uuid),
             millis: millis.map(ChronoUnixTimestampMillis),
         },
     )
