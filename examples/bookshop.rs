@@ -18,7 +18,8 @@ use std::error::Error;
 use entity::{author, book, book_author, customer, publisher, review, shelf};
 use indicatif::{ProgressBar, ProgressStyle};
 use sea_orm::{
-    ActiveValue::Set, ConnectOptions, Database, IntoActiveModel, QueryOrder, TransactionTrait, entity::prelude::*,
+    ActiveValue::Set, ConnectOptions, Database, IntoActiveModel, QueryOrder, TransactionTrait,
+    entity::prelude::*,
 };
 use sea_orm_cache::{Cache, CachedConnection, EntryOptions, prelude::*};
 use sea_orm_cache_migration::Migrator;
@@ -182,7 +183,8 @@ async fn rows(db: &CachedConnection) -> Result {
 
 async fn lists_and_joins(db: &CachedConnection) -> Result {
     chapter("Lists, counts, pages, joins");
-    let shelf_two = || book::Entity::find().filter(book::Column::ShelfId.eq(2)).order_by_asc(book::Column::Id);
+    let shelf_two =
+        || book::Entity::find().filter(book::Column::ShelfId.eq(2)).order_by_asc(book::Column::Id);
     let before = expect!(db, "a shelf", hits 0, misses 1, shelf_two().cached().all(db).await?);
     expect!(db, "the shelf again", hits 1, misses 0, shelf_two().cached().all(db).await?);
     let count = expect!(db, "a count", hits 0, misses 1, shelf_two().cached().count(db).await?);
@@ -198,7 +200,8 @@ async fn lists_and_joins(db: &CachedConnection) -> Result {
     expect!(db, "a tuple", hits 0, misses 1, titles().one(db).await?);
     expect!(db, "the tuple again", hits 1, misses 0, titles().one(db).await?);
 
-    let reviews = || book::Entity::find().filter(book::Column::Id.eq(7)).find_with_related(review::Entity).cached();
+    let reviews =
+        || book::Entity::find().filter(book::Column::Id.eq(7)).find_with_related(review::Entity).cached();
     let none = expect!(db, "a book with its reviews: none yet", hits 0, misses 1, reviews().all(db).await?);
     assert!(none[0].1.is_empty());
     let first = review::ActiveModel {
@@ -248,7 +251,9 @@ async fn transactions(db: &CachedConnection) -> Result {
 
     db.transaction::<_, (), DbErr>(|tx| {
         Box::pin(async move {
-            book::ActiveModel { id: Set(9), title: Set("Emma".into()), ..Default::default() }.update(tx).await?;
+            book::ActiveModel { id: Set(9), title: Set("Emma".into()), ..Default::default() }
+                .update(tx)
+                .await?;
             let inner = tx.begin().await?;
             book::ActiveModel { id: Set(10), title: Set("Never".into()), ..Default::default() }
                 .update(&inner)
@@ -331,7 +336,8 @@ async fn secrets(db: &CachedConnection) -> Result {
     chapter("What serde skips");
     let read = || customer::Entity::find_by_id(1).cached();
     let from_database = expect!(db, "a customer", hits 0, misses 1, read().one(db).await?);
-    let from_cache = expect!(db, "the customer again, password hash and all", hits 1, misses 0, read().one(db).await?);
+    let from_cache =
+        expect!(db, "the customer again, password hash and all", hits 1, misses 0, read().one(db).await?);
     assert_eq!(from_database, from_cache);
     Ok(())
 }
@@ -357,13 +363,22 @@ async fn raw_sql(db: &CachedConnection) -> Result {
 async fn close(db: CachedConnection) -> Result {
     chapter("Statistics");
     let stats = db.cache().stats();
-    println!("   {:<12} {:>6} {:>6} {:>7} {:>9} {:>7}", "table", "reads", "hits", "misses", "bypasses", "writes");
+    println!(
+        "   {:<12} {:>6} {:>6} {:>7} {:>9} {:>7}",
+        "table", "reads", "hits", "misses", "bypasses", "writes"
+    );
     for (table, s) in &stats.tables {
-        println!("   {table:<12} {:>6} {:>6} {:>7} {:>9} {:>7}", s.reads, s.hits, s.misses, s.bypasses, s.writes);
+        println!(
+            "   {table:<12} {:>6} {:>6} {:>7} {:>9} {:>7}",
+            s.reads, s.hits, s.misses, s.bypasses, s.writes
+        );
         assert_eq!(s.reads, s.hits + s.misses + s.bypasses);
     }
     let total = &stats.total;
-    println!("   {:<12} {:>6} {:>6} {:>7} {:>9} {:>7}", "total", total.reads, total.hits, total.misses, total.bypasses, total.writes);
+    println!(
+        "   {:<12} {:>6} {:>6} {:>7} {:>9} {:>7}",
+        "total", total.reads, total.hits, total.misses, total.bypasses, total.writes
+    );
     assert_eq!(stats.namespace_purges, 0, "every statement was understood");
     assert_eq!(stats.undelivered_tags, 0, "every purge was delivered");
     if std::env::var_os("BOOKSHOP_KEEP").is_none() {

@@ -5,7 +5,7 @@
 //! ```
 #![allow(missing_docs, clippy::print_stdout)]
 
-use sea_orm::{Database, Schema, entity::prelude::*, Set};
+use sea_orm::{Database, Schema, Set, entity::prelude::*};
 use sea_orm_cache::prelude::*;
 
 mod book {

@@ -303,7 +303,8 @@ impl Cache {
     /// None today; the signature leaves room.
     pub async fn exists(&self, key: &str) -> Result<bool, CacheError> {
         let question = self.question(key, &EntryOptions::default());
-        Ok(self.inner.config.enabled && matches!(self.inner.freshness.look(&question).await, Look::Hit { .. }))
+        Ok(self.inner.config.enabled
+            && matches!(self.inner.freshness.look(&question).await, Look::Hit { .. }))
     }
 
     /// Drops an entry; true if one was there. One round trip.
@@ -353,10 +354,7 @@ impl Cache {
     }
 
     /// Makes one row a miss, and the lists that may hold it. One round trip.
-    pub async fn invalidate_row<E: EntityTrait>(
-        &self,
-        key: impl sea_orm::sea_query::IntoValueTuple,
-    ) {
+    pub async fn invalidate_row<E: EntityTrait>(&self, key: impl sea_orm::sea_query::IntoValueTuple) {
         let descriptor = self.inner.registry.entity::<E>();
         let values: Vec<_> = key.into_value_tuple().into_iter().collect();
         let mut set = PurgeSet::default();
@@ -395,7 +393,9 @@ impl Cache {
             .scan(&prefix, PATTERN_LIMIT)
             .await?
             .into_iter()
-            .filter(|key| key.strip_prefix(&prefix).is_some_and(|rest| !is_tag(rest) && matches_pattern(pattern, rest)))
+            .filter(|key| {
+                key.strip_prefix(&prefix).is_some_and(|rest| !is_tag(rest) && matches_pattern(pattern, rest))
+            })
             .map(crate::store::EntryKey::from_full)
             .collect();
         let mut dropped = 0;

@@ -76,11 +76,18 @@ impl CacheConfig {
         if self.namespace.is_empty() {
             return bad("namespace", "is empty; give the application's name, such as \"bookshop\"");
         }
-        let ttls = [("default_ttl", self.default_ttl), ("negative_ttl", self.negative_ttl), ("max_ttl", self.max_ttl)];
+        let ttls = [
+            ("default_ttl", self.default_ttl),
+            ("negative_ttl", self.negative_ttl),
+            ("max_ttl", self.max_ttl),
+        ];
         let classes = ["short", "medium", "long", "static"].into_iter().zip(self.ttl_classes);
         for (what, ttl) in ttls.into_iter().chain(classes) {
             if ttl < Duration::from_millis(1) {
-                return bad(what, "is zero; nothing can live for no time. To switch the cache off: enabled(false)");
+                return bad(
+                    what,
+                    "is zero; nothing can live for no time. To switch the cache off: enabled(false)",
+                );
             }
             if ttl > LONGEST_TTL {
                 return bad(what, "is longer than a year");
@@ -102,7 +109,9 @@ impl CacheConfig {
 
 #[derive(Debug)]
 enum StoreChoice {
-    Memory { bytes: u64 },
+    Memory {
+        bytes: u64,
+    },
     #[cfg(feature = "redis")]
     Redis(crate::store::redis::RedisConfig),
     Custom(Arc<dyn Store>),
@@ -261,14 +270,14 @@ impl CacheBuilder {
     ///
     /// An unset or empty variable leaves what the builder has. Errors name the variable.
     pub fn from_env(self) -> Result<Self, CacheError> {
-        self.from_vars(|name| match std::env::var(name) {
+        self.read_variables(|name| match std::env::var(name) {
             Ok(value) => Ok(Some(value)),
             Err(std::env::VarError::NotPresent) => Ok(None),
             Err(std::env::VarError::NotUnicode(_)) => Err(CacheError::Config(format!("{name} is not UTF-8"))),
         })
     }
 
-    pub(crate) fn from_vars(
+    fn read_variables(
         mut self,
         var: impl Fn(&str) -> Result<Option<String>, CacheError>,
     ) -> Result<Self, CacheError> {
@@ -353,14 +362,15 @@ mod tests {
     use super::*;
 
     fn from(vars: &[(&str, &str)]) -> Result<CacheBuilder, CacheError> {
-        CacheBuilder::default().from_vars(|name| {
+        CacheBuilder::default().read_variables(|name| {
             Ok(vars.iter().find(|(there, _)| *there == name).map(|(_, value)| (*value).to_owned()))
         })
     }
 
     #[test]
     fn the_environment_sets_what_it_names_and_leaves_the_rest() {
-        let builder = from(&[("CACHE_PREFIX", "shop:"), ("CACHE_DEFAULT_TTL", "90"), ("CACHE_ENABLED", "off")]);
+        let builder =
+            from(&[("CACHE_PREFIX", "shop:"), ("CACHE_DEFAULT_TTL", "90"), ("CACHE_ENABLED", "off")]);
         let config = builder.unwrap().config;
         assert_eq!(config.namespace, "shop");
         assert_eq!(config.default_ttl, Duration::from_secs(90));

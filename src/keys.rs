@@ -244,7 +244,10 @@ mod tests {
         assert_eq!(keys.table("book").as_str(), "bookshop:t:book");
         assert_eq!(keys.any_row("book").as_str(), "bookshop:t:book:*");
         assert_eq!(keys.row_tag("book", vec![("id", named("7"))]).as_str(), "bookshop:t:book:7");
-        assert_eq!(keys.row_tag("book", vec![("a", named("7")), ("b", KeyText::Odd)]).as_str(), "bookshop:t:book:~");
+        assert_eq!(
+            keys.row_tag("book", vec![("a", named("7")), ("b", KeyText::Odd)]).as_str(),
+            "bookshop:t:book:~"
+        );
         assert_eq!(keys.user_tag("report").as_str(), "bookshop:u:report");
         assert_eq!(keys.group("catalog").as_str(), "bookshop:g:catalog");
         assert_eq!(keys.user_entry("dashboard:7").as_str(), "bookshop:e:dashboard%3A7");

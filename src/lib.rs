@@ -27,7 +27,8 @@ pub use config::{CacheBuilder, CacheConfig};
 pub use connection::CachedStream;
 pub use connection::{CachedBy, CachedConnection, CachedTransaction, ReadThrough};
 pub use entity::{
-    CacheEntity, EntityDescriptor, EntityPolicy, EntityRegistration, Rebuild, TagPart, TtlClass, TtlSpec, WarmUpPolicy,
+    CacheEntity, EntityDescriptor, EntityPolicy, EntityRegistration, Rebuild, TagPart, TtlClass, TtlSpec,
+    WarmUpPolicy,
 };
 pub use error::CacheError;
 pub use freshness::Bypass;
@@ -53,6 +54,11 @@ pub mod prelude {
         EntryOptions, ReadThrough, TtlClass,
     };
 }
+
+// The README's code must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// What the derive's output refers to.
 #[doc(hidden)]

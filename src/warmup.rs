@@ -15,8 +15,8 @@ use std::{
 
 use futures_util::{FutureExt, StreamExt, stream};
 use sea_orm::{
-    DbErr, EntityTrait, IdenStatic, Iterable, ModelTrait, Order, PrimaryKeyToColumn, QueryOrder,
-    QuerySelect, TryIntoModel,
+    DbErr, EntityTrait, IdenStatic, Iterable, ModelTrait, Order, PrimaryKeyToColumn, QueryOrder, QuerySelect,
+    TryIntoModel,
 };
 
 use crate::{
@@ -138,7 +138,10 @@ impl WarmUpProgress {
 
 impl fmt::Debug for WarmUpProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WarmUpProgress").field("loader", &self.loader).field("counts", &self.counts()).finish()
+        f.debug_struct("WarmUpProgress")
+            .field("loader", &self.loader)
+            .field("counts", &self.counts())
+            .finish()
     }
 }
 
@@ -243,21 +246,24 @@ impl WarmUp {
             match cache.inner.freshness.store().lease(&lease, time).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    return WarmUpReport { skipped: Some("another process is at it"), ..WarmUpReport::default() };
+                    return WarmUpReport {
+                        skipped: Some("another process is at it"),
+                        ..WarmUpReport::default()
+                    };
                 }
                 // Without the store there is nothing to warm.
                 Err(error) => {
                     tracing::warn!(%error, "warm-up skipped");
-                    return WarmUpReport { skipped: Some("the cache store is away"), ..WarmUpReport::default() };
+                    return WarmUpReport {
+                        skipped: Some("the cache store is away"),
+                        ..WarmUpReport::default()
+                    };
                 }
             }
         }
         let runs: Vec<_> =
             self.loaders().into_iter().map(|(name, loader)| self.run_loader(name, loader).boxed()).collect();
-        let loaders = stream::iter(runs)
-            .buffer_unordered(self.concurrency)
-            .collect()
-            .await;
+        let loaders = stream::iter(runs).buffer_unordered(self.concurrency).collect().await;
         let report = WarmUpReport { loaders, took: start.elapsed(), skipped: None };
         tracing::info!(
             entries = report.entries(),

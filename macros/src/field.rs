@@ -106,8 +106,9 @@ fn upper_camel(name: &str) -> Ident {
 
 /// Types that hold no fields of their own, by name: only to keep the generated code short.
 fn is_plain(ty: &Type) -> bool {
-    const PLAIN: [&str; 14] =
-        ["bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64", "char", "String", "Uuid"];
+    const PLAIN: [&str; 14] = [
+        "bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64", "char", "String", "Uuid",
+    ];
     matches!(ty, Type::Path(path) if path.path.get_ident().is_some_and(|name| PLAIN.iter().any(|p| name == p)))
 }
 

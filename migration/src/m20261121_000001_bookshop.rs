@@ -89,11 +89,7 @@ fn book_author() -> TableCreateStatement {
 }
 
 fn customer() -> TableCreateStatement {
-    table("customer")
-        .col(auto_id())
-        .col(text("name"))
-        .col(text("password_hash"))
-        .to_owned()
+    table("customer").col(auto_id()).col(text("name")).col(text("password_hash")).to_owned()
 }
 
 fn review() -> TableCreateStatement {

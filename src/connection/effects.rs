@@ -102,7 +102,10 @@ impl Inner {
         // A plain INSERT changes no row that is there; "no such row" depends on the table's tag.
         if write.verb != Verb::Insert {
             let mut rows = PurgeSet::default();
-            match policy.as_deref().and_then(|policy| self.known_rows(&mut rows, write, policy, &folded, values)) {
+            match policy
+                .as_deref()
+                .and_then(|policy| self.known_rows(&mut rows, write, policy, &folded, values))
+            {
                 Some(()) => {
                     let known = WriteSet { rows, ..WriteSet::default() };
                     set.merge(known, self);
@@ -163,9 +166,7 @@ impl Inner {
     pub(crate) fn purge_row(&self, set: &mut PurgeSet, entity: &Arc<EntityDescriptor>, key: &[Value]) {
         let folded = entity.table.to_lowercase();
         set.tags.insert(self.keys.table(&folded));
-        let tag: Option<Vec<_>> = (key.len() == entity.key.len())
-            .then(|| entity.key_text(key))
-            .flatten();
+        let tag: Option<Vec<_>> = (key.len() == entity.key.len()).then(|| entity.key_text(key)).flatten();
         match tag {
             Some(tag) => set.tags.insert(self.keys.row_tag(&folded, tag)),
             None => set.tags.insert(self.keys.any_row(&folded)),
@@ -189,7 +190,10 @@ pub(crate) fn dialect(backend: DbBackend) -> Dialect {
 /// writes it makes visible. case A28
 fn commits_as_text(analysis: &Analysis) -> bool {
     use TransactionVerb as T;
-    analysis.transaction.iter().any(|verb| matches!(verb, T::Commit | T::Prepare | T::CommitPrepared | T::Autocommit))
+    analysis
+        .transaction
+        .iter()
+        .any(|verb| matches!(verb, T::Commit | T::Prepare | T::CommitPrepared | T::Autocommit))
 }
 
 /// The tag text of a key operand; `None` when the row it names is not known for sure.

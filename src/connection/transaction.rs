@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult,
-    Statement, TransactionError, TransactionOptions, TransactionSession, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, IsolationLevel,
+    QueryResult, Statement, TransactionError, TransactionOptions, TransactionSession, TransactionTrait,
 };
 
 use super::{ReadThrough, WriteSet, effects::Effects};
@@ -209,7 +209,8 @@ impl ConnectionTrait for CachedTransaction {
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let after = self.note(self.cache.inner.effects_of(ConnectionTrait::get_database_backend(self), sql, &[]));
+        let after =
+            self.note(self.cache.inner.effects_of(ConnectionTrait::get_database_backend(self), sql, &[]));
         let result = self.inner.execute_unprepared(sql).await;
         self.after(after).await;
         result

@@ -5,8 +5,8 @@
 //! PostgreSQL has `citext`, SQLite `COLLATE NOCASE`. So the tag of a text key is folded, and all
 //! keys that are not plain ASCII share one tag which every write by a text key purges too.
 
-use sea_orm::sea_query::ColumnType;
 use sea_orm::Value;
+use sea_orm::sea_query::ColumnType;
 
 /// What kind of value a key column holds, as far as tags care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,8 +64,7 @@ impl KeyClass {
             Self::Uuid => {
                 let literal = value.to_string();
                 let text = literal.strip_prefix('\'')?.strip_suffix('\'')?.to_ascii_lowercase();
-                let is_uuid =
-                    text.len() == 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+                let is_uuid = text.len() == 36 && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
                 (is_uuid && self::text(value).is_none()).then_some(KeyText::Named(text))
             }
             Self::Bool => match value {

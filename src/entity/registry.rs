@@ -80,7 +80,11 @@ impl EntityDescriptor {
 
     /// The key as tags name it; `None` if a tag cannot name it.
     pub(crate) fn key_text(&self, key: &[Value]) -> Option<Vec<(&'static str, KeyText)>> {
-        self.key.iter().zip(key).map(|(column, value)| Some((column.name, column.class.tag_text(value)?))).collect()
+        self.key
+            .iter()
+            .zip(key)
+            .map(|(column, value)| Some((column.name, column.class.tag_text(value)?)))
+            .collect()
     }
 
     /// The key values of a statement that selects one whole row by its primary key, with nothing

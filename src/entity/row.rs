@@ -8,7 +8,9 @@
 
 use std::{borrow::Cow, collections::HashMap};
 
-use sea_orm::{ActiveModelTrait, EntityTrait, Iterable, ModelTrait, TryIntoModel, Value, sea_query::OptionEnum};
+use sea_orm::{
+    ActiveModelTrait, EntityTrait, Iterable, ModelTrait, TryIntoModel, Value, sea_query::OptionEnum,
+};
 use serde::{
     Deserialize, Serialize, Serializer,
     de::{self, IntoDeserializer as _},
@@ -140,7 +142,10 @@ fn some_null(variant: &str) -> Result<Value, CodecError> {
         type Error = de::value::Error;
         type Variant = SomeUnit;
 
-        fn variant_seed<S: de::DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, SomeUnit), Self::Error> {
+        fn variant_seed<S: de::DeserializeSeed<'de>>(
+            self,
+            seed: S,
+        ) -> Result<(S::Value, SomeUnit), Self::Error> {
             Ok((seed.deserialize(self.0.into_deserializer())?, SomeUnit))
         }
     }
@@ -182,7 +187,8 @@ fn some_null(variant: &str) -> Result<Value, CodecError> {
         }
     }
 
-    Value::deserialize(Variant(variant)).map_err(|_| CodecError::Malformed { expected: "a variant with a null" })
+    Value::deserialize(Variant(variant))
+        .map_err(|_| CodecError::Malformed { expected: "a variant with a null" })
 }
 
 /// Writes a payload: counts, flags, rows and serde values, one after the other.

@@ -138,6 +138,8 @@ pub(crate) enum Look {
 pub(crate) struct Stamps {
     /// No later than when the stamps were read.
     taken_at: Instant,
+    /// It took two round trips to get them.
+    looked_twice: bool,
     asked: Vec<Stamp>,
     /// Of the further tags that the caller named, in that order; behind them, of those that the
     /// entry's content named when it was last seen.
@@ -307,14 +309,11 @@ impl Freshness {
         let leader =
             leader.map(|leader| leader.announce(Landing::Loaded { kind: payload.kind, payload: bytes }));
         let linger = question.ttl.min(LINGER);
-        let this = self.clone();
-        let fills = vec![(question.clone(), stamps, payload)];
-        let mut work = Box::pin(async move { this.store_fills(fills).await });
-        let pending = futures_util::poll!(work.as_mut()).is_pending();
-        if pending || leader.is_some() {
+        let unfinished = self.begin_fills(vec![(question.clone(), stamps, payload)]).await;
+        if unfinished.is_some() || leader.is_some() {
             self.runtime.spawn(async move {
-                if pending {
-                    work.await;
+                if let Some(unfinished) = unfinished {
+                    unfinished.await;
                 }
                 if let Some(leader) = leader {
                     tokio::time::sleep(linger).await;
@@ -324,14 +323,40 @@ impl Freshness {
         }
     }
 
-    /// Stores what was loaded: one round trip, one more if the contents name tags that were not
-    /// stamped before.
-    async fn store_fills(&self, fills: Vec<(Question, Stamps, Payload)>) {
-        let late = self.late_stamps(&fills).await;
+    /// Stores what was loaded for several questions at once; started at once, not waited for.
+    pub(crate) async fn fill_many(self: &Arc<Self>, fills: Vec<(Question, Stamps, Payload)>) {
+        if let Some(unfinished) = self.begin_fills(fills).await {
+            self.runtime.spawn(unfinished);
+        }
+    }
+
+    /// Starts storing entries, and returns what is left to wait for. What is asked next on the same
+    /// connection comes after them.
+    ///
+    /// Contents may name tags that were not stamped before: that takes a round trip of its own,
+    /// which the reader waits for only if it has not yet waited for two.
+    async fn begin_fills(
+        self: &Arc<Self>,
+        fills: Vec<(Question, Stamps, Payload)>,
+    ) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let looked_twice = fills.iter().any(|(_, stamps, _)| stamps.looked_twice);
+        let late = if looked_twice { None } else { Some(self.late_stamps(&fills).await) };
+        let this = self.clone();
+        let mut work = Box::pin(async move {
+            let late = match late {
+                Some(late) => late,
+                None => this.late_stamps(&fills).await,
+            };
+            this.write_fills(fills, &late).await;
+        });
+        futures_util::poll!(work.as_mut()).is_pending().then_some(work)
+    }
+
+    async fn write_fills(&self, fills: Vec<(Question, Stamps, Payload)>, late: &LateStamps) {
         let mut writes = Vec::with_capacity(fills.len());
         let mut keeps: HashMap<TagKey, Duration> = HashMap::new();
         for (question, stamps, payload) in fills {
-            if let Some((write, keep)) = self.prepare(&question, stamps, &payload, &late) {
+            if let Some((write, keep)) = self.prepare(&question, stamps, &payload, late) {
                 writes.push(write);
                 for (tag, life) in keep {
                     let longest = keeps.entry(tag).or_default();
@@ -459,7 +484,10 @@ impl Freshness {
     /// Looks at many questions in one round trip, or two when tags turned out to be absent.
     pub(crate) async fn look_many(&self, questions: &[Question]) -> Vec<Look> {
         let all = |reason| questions.iter().map(|_| Look::Bypass(reason)).collect();
-        if self.queue.holds_back(questions.iter().flat_map(|question| question.tags.iter().chain(&question.also))) {
+        if self
+            .queue
+            .holds_back(questions.iter().flat_map(|question| question.tags.iter().chain(&question.also)))
+        {
             return all(Bypass::PurgePending);
         }
         let taken_at = Instant::now();
@@ -479,14 +507,15 @@ impl Freshness {
             Ok(_) => return all(Bypass::StoreAway),
             Err(error) => return self.unanswered(error, questions),
         };
-        let mut sights: Vec<_> = questions
+        let sights: Vec<_> = questions
             .iter()
             .zip(entries)
             .map(|(question, bytes)| Sight::of(question, bytes, &glance))
             .collect();
-        if let Err(error) = self.look_again(questions, &mut sights, &mut glance).await {
-            return self.unanswered(error, questions);
-        }
+        let looked_twice = match self.look_again(questions, &sights, &mut glance).await {
+            Ok(looked_twice) => looked_twice,
+            Err(error) => return self.unanswered(error, questions),
+        };
         for (tag, state) in glance.answers() {
             match state {
                 TagState::Stamp(_) => self.hints.saw_stamp(tag),
@@ -496,25 +525,28 @@ impl Freshness {
         let looks = questions
             .iter()
             .zip(sights)
-            .map(|(question, sight)| self.judge(question, sight, &glance, taken_at))
+            .map(|(question, sight)| self.judge(question, sight, &glance, (taken_at, looked_twice)))
             .collect();
         // A purge that failed while we were asking has left its tags in the queue.
-        if self.queue.holds_back(questions.iter().flat_map(|question| question.tags.iter().chain(&question.also))) {
+        if self
+            .queue
+            .holds_back(questions.iter().flat_map(|question| question.tags.iter().chain(&question.also)))
+        {
             return all(Bypass::PurgePending);
         }
         looks
     }
 
-    /// The second round trip, if one is needed: tags that only an entry's content names, and
+    /// The second round trip, if one is needed (then the answer is true): tags that only an entry's content names, and
     /// stamps for tags that were thought to carry one.
     async fn look_again(
         &self,
         questions: &[Question],
-        sights: &mut [Sight],
+        sights: &[Sight],
         glance: &mut Glance,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut again = Glance::default();
-        for (question, sight) in questions.iter().zip(sights.iter()) {
+        for (question, sight) in questions.iter().zip(sights) {
             match sight {
                 Sight::Entry(entry) => {
                     for tag in entry.more().filter(|tag| glance.state(tag).is_none()) {
@@ -531,16 +563,16 @@ impl Freshness {
             }
         }
         if again.probes.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let found = self.store.read(&[], &again.probes).await?;
         if again.take(&found) {
             glance.absorb(again);
         }
-        Ok(())
+        Ok(true)
     }
 
-    fn judge(&self, question: &Question, sight: Sight, glance: &Glance, taken_at: Instant) -> Look {
+    fn judge(&self, question: &Question, sight: Sight, glance: &Glance, how: (Instant, bool)) -> Look {
         if let Sight::Entry(entry) = sight {
             let names_all = question.also.iter().all(|tag| entry.more().any(|there| there == tag));
             if names_all && entry.more_holds(|tag| glance.state_ref(tag)) {
@@ -551,7 +583,13 @@ impl Freshness {
             }
             self.hints.saw_more(&question.key, entry.more().cloned().collect());
         }
-        let mut stamps = Stamps { taken_at, asked: Vec::with_capacity(question.tags.len()), more: Vec::new() };
+        let (taken_at, looked_twice) = how;
+        let mut stamps = Stamps {
+            taken_at,
+            looked_twice,
+            asked: Vec::with_capacity(question.tags.len()),
+            more: Vec::new(),
+        };
         for tag in &question.tags {
             match glance.state(tag) {
                 Some(TagState::Stamp(stamp)) => stamps.asked.push(stamp),
@@ -575,20 +613,12 @@ impl Freshness {
         Look::Miss(stamps)
     }
 
-    /// Stores what was loaded for several questions at once; started at once, not waited for.
-    pub(crate) async fn fill_many(self: &Arc<Self>, fills: Vec<(Question, Stamps, Payload)>) {
-        let this = self.clone();
-        let mut work = Box::pin(async move { this.store_fills(fills).await });
-        if futures_util::poll!(work.as_mut()).is_pending() {
-            self.runtime.spawn(work);
-        }
-    }
-
     /// Stores one value under stamps taken now. Two round trips, both waited for.
     pub(crate) async fn put(&self, questions: &[Question], payloads: Vec<Payload>) -> Result<(), StoreError> {
         let mut writes = Vec::new();
         let mut keeps = Vec::new();
-        for ((question, look), payload) in questions.iter().zip(self.look_many(questions).await).zip(payloads) {
+        for ((question, look), payload) in questions.iter().zip(self.look_many(questions).await).zip(payloads)
+        {
             let stamps = match look {
                 Look::Miss(stamps) => stamps,
                 Look::Hit { .. } => continue,

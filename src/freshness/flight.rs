@@ -82,12 +82,7 @@ impl Flights {
         // A flight with older stamps stays in the air for those who wait for it; it only can no
         // longer be joined.
         shard.insert(key.clone(), flight.clone());
-        Boarding::Lead(Leader {
-            flights: self.clone(),
-            key: key.clone(),
-            flight,
-            landing: sender,
-        })
+        Boarding::Lead(Leader { flights: self.clone(), key: key.clone(), flight, landing: sender })
     }
 
     fn shard(&self, key: &EntryKey) -> &Shard {

@@ -14,6 +14,6 @@ mod hints;
 mod purge;
 
 pub(crate) use entry::{Decoded, Entry, PayloadKind};
-pub(crate) use fetch::{Freshness, Loaded, Look, Payload, Question, Stamps};
 pub use fetch::{Bypass, Outcome};
+pub(crate) use fetch::{Freshness, Loaded, Look, Payload, Question, Stamps};
 pub(crate) use purge::{Finishing, PurgeQueue, PurgeSet, PurgeTicket};

@@ -2,5 +2,5 @@
 
 mod stats;
 
-pub use stats::{CacheStats, TableStats};
 pub(crate) use stats::Counters;
+pub use stats::{CacheStats, TableStats};

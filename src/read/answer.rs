@@ -121,11 +121,7 @@ fn question<C: Codec>(
 }
 
 /// One row by its primary key. `None` if the key holds a NULL.
-pub(crate) fn row_question(
-    cache: &Cache,
-    entity: &Arc<EntityDescriptor>,
-    key: &[Value],
-) -> Option<Question> {
+pub(crate) fn row_question(cache: &Cache, entity: &Arc<EntityDescriptor>, key: &[Value]) -> Option<Question> {
     let inner = &cache.inner;
     let folded = entity.table.to_lowercase();
     let exact: Vec<String> = key.iter().map(value_text).collect::<Option<_>>()?;
@@ -134,15 +130,18 @@ pub(crate) fn row_question(
     }
     let mut tags = shared_tags(cache, entity);
     tags.push(inner.keys.any_row(&folded));
-    if let Some(named) = entity.key_text(key) {
-        tags.push(inner.keys.row_tag(&folded, named));
-    }
+    let named = entity.key_text(key);
+    let has_tag = named.is_some();
+    tags.extend(named.map(|named| inner.keys.row_tag(&folded, named)));
     let table = tags.len();
     tags.push(inner.keys.table(&folded));
     let mut question = bare(cache, inner.row_entry(entity, &exact), tags, Some(entity));
     // A row that is there changes only with its own tags; one that is not there may come with any
-    // insert into the table.
-    question.only_if_missing = vec![table];
+    // insert into the table. A row that no tag can name depends on the table, since other code
+    // may know a key that names it.
+    if has_tag {
+        question.only_if_missing = vec![table];
+    }
     Some(question)
 }
 
@@ -161,8 +160,7 @@ fn query_question<C: Codec>(
     let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
     let encoded = encode_values(values).ok()?;
     let backend = format!("{:?}", statement.db_backend);
-    let hash =
-        KeyHash::of(&[C::NAME.as_bytes(), backend.as_bytes(), statement.sql.as_bytes(), &encoded]);
+    let hash = KeyHash::of(&[C::NAME.as_bytes(), backend.as_bytes(), statement.sql.as_bytes(), &encoded]);
     let group = entity.and_then(|entity| entity.policy.namespace);
     let label = label(entity.map(|entity| &**entity), analysis);
     let key = inner.keys.query(group, &label, hash, C::fingerprint(&inner.registry));

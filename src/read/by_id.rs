@@ -7,8 +7,7 @@ use std::{
 
 use sea_orm::{
     ColumnTrait, Condition, DbErr, EntityTrait, Iterable, ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait,
-    QueryFilter, TryIntoModel, Value,
-    sea_query::IntoValueTuple,
+    QueryFilter, TryIntoModel, Value, sea_query::IntoValueTuple,
 };
 
 use super::{
@@ -197,7 +196,11 @@ where
 }
 
 /// The rows from the database, in the order of the keys.
-async fn load<E, C>(entity: &EntityDescriptor, keys: &[&Vec<Value>], db: &C) -> Result<Vec<Option<E::Model>>, DbErr>
+async fn load<E, C>(
+    entity: &EntityDescriptor,
+    keys: &[&Vec<Value>],
+    db: &C,
+) -> Result<Vec<Option<E::Model>>, DbErr>
 where
     E: EntityTrait,
     E::Model: Send + Sync,
@@ -256,4 +259,3 @@ fn any_of<E: EntityTrait>(keys: &[&Vec<Value>]) -> Condition {
         any.add(each.fold(Condition::all(), |all, (column, value)| all.add(column.eq(value.clone()))))
     })
 }
-

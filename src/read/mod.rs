@@ -8,9 +8,9 @@ mod select;
 mod shape;
 
 pub(crate) use answer::row_question;
-pub(crate) use by_id::payload;
 pub use by_id::CachedEntity;
+pub(crate) use by_id::payload;
 
 pub use page::CachedPaginator;
-pub use shape::{NoFields, SerdeFields, TypeProbe};
 pub use select::{CachedQuery, CachedSelect};
+pub use shape::{NoFields, SerdeFields, TypeProbe};

@@ -1,8 +1,8 @@
 //! `.cached()` on a query.
 
 use sea_orm::{
-    ConnectionTrait, DbErr, EntityTrait, Iterable, PaginatorTrait, PrimaryKeyToColumn, QueryTrait,
-    Select, SelectTwo, SelectTwoMany, Selector, SelectorTrait, Statement, Value,
+    ConnectionTrait, DbErr, EntityTrait, Iterable, PaginatorTrait, PrimaryKeyToColumn, QueryTrait, Select,
+    SelectTwo, SelectTwoMany, Selector, SelectorTrait, Statement, Value,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -10,7 +10,11 @@ use super::{
     answer::{ReadOptions, Request, answer},
     codec::{AllModels, AllPairs, Custom, Families, OneModel, OnePair},
 };
-use crate::{ReadThrough, connection::Capture, entity::{Rebuild, TtlSpec}};
+use crate::{
+    ReadThrough,
+    connection::Capture,
+    entity::{Rebuild, TtlSpec},
+};
 
 /// Queries that can be served from the cache.
 ///

@@ -8,7 +8,11 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use moka::{Expiry, ops::compute::{CompResult, Op}, sync::Cache};
+use moka::{
+    Expiry,
+    ops::compute::{CompResult, Op},
+    sync::Cache,
+};
 
 use super::{EntryKey, EntryWrite, Found, Stamp, Store, StoreError, TagKey, TagProbe, TagState};
 
@@ -154,9 +158,8 @@ impl Store for MemoryStore {
     }
 
     async fn scan(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
-        let alive = |key: Arc<String>, alive: bool| {
-            (alive && key.starts_with(prefix)).then(|| key.as_ref().clone())
-        };
+        let alive =
+            |key: Arc<String>, alive: bool| (alive && key.starts_with(prefix)).then(|| key.as_ref().clone());
         let entries = self.entries.iter().filter_map(|(key, kept)| alive(key, kept.is_alive()));
         let tags = self.tags.iter().filter_map(|(key, kept)| alive(key, kept.is_alive()));
         Ok(entries.chain(tags).take(limit).collect())

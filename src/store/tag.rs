@@ -85,7 +85,15 @@ mod tests {
     // case F7
     #[test]
     fn a_foreign_value_under_a_tag_is_a_barrier() {
-        for raw in [&b""[..], b"s", b"s0000000000000000", b"sABCDEF0123456789", b"7", b"s0123456789abcdef0", &[0xff; 17]] {
+        for raw in [
+            &b""[..],
+            b"s",
+            b"s0000000000000000",
+            b"sABCDEF0123456789",
+            b"7",
+            b"s0123456789abcdef0",
+            &[0xff; 17],
+        ] {
             assert_eq!(TagState::parse(Some(raw)), TagState::Barrier, "{raw:?}");
         }
         assert_eq!(TagState::parse(None), TagState::Absent);

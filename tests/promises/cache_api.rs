@@ -407,7 +407,7 @@ async fn every_invalidation_by_hand_reaches_what_it_names_and_nothing_else() {
         assert_eq!(Cached::gone(&world).await, [], "{world}: a pattern of nothing");
         cache.clear().await;
         assert_eq!(Cached::gone(&world).await, Cached::ALL, "{world}: everything");
-        assert_eq!(Publisher.hit(&world).await, true, "{world}");
+        assert!(Publisher.hit(&world).await, "{world}");
     }
 }
 
@@ -590,7 +590,7 @@ async fn nothing_outside_the_namespace_is_ever_touched() {
             let builder = if kind == StoreKind::Memory { builder.store(shared.clone()) } else { builder };
             caches.push(builder.build().await.unwrap());
         }
-        let foreign = [format!("{unique}"), format!("{unique}*:e:key"), format!("x{unique}:e:key")];
+        let foreign = [unique.clone(), format!("{unique}*:e:key"), format!("x{unique}:e:key")];
         let url = (kind == StoreKind::Redis && !caches.is_empty()).then(|| shared_redis_url().unwrap());
         if let Some(url) = &url {
             for key in &foreign {

@@ -110,7 +110,7 @@ async fn namespaces_do_not_see_each_other() {
 // case F4
 #[tokio::test]
 async fn a_missing_namespace_is_refused_instead_of_shared() {
-    for namespace in ["", ] {
+    for namespace in [""] {
         assert!(Cache::builder().namespace(namespace).build().await.is_err());
     }
 }
@@ -154,8 +154,7 @@ async fn damaged_and_foreign_payloads_are_misses() {
         bad.push(b"{\"id\":1,\"title\":\"from another application\"}".to_vec());
         bad.push(vec![0xff; 100_000]);
         for payload in bad {
-            let write =
-                EntryWrite { key: key.clone(), bytes: payload.into(), ttl: Duration::from_secs(60) };
+            let write = EntryWrite { key: key.clone(), bytes: payload.into(), ttl: Duration::from_secs(60) };
             store.write(&[write], &[]).await.unwrap();
             assert_eq!(crate::world::title(&db, 1).await, truth, "{}", store.name());
         }
@@ -189,7 +188,14 @@ async fn nothing_lives_longer_than_it_was_given_and_nothing_lives_for_ever() {
     let world = World::new(Backend::Sqlite, StoreKind::Redis).await.unwrap();
     for ttl in [1, 10, 3600, u64::MAX / 1000] {
         let ttl = Duration::from_secs(ttl);
-        book::Entity::find().filter(book::Column::Id.gt(0)).cached().ttl(ttl).fresh().all(&world.db).await.unwrap();
+        book::Entity::find()
+            .filter(book::Column::Id.gt(0))
+            .cached()
+            .ttl(ttl)
+            .fresh()
+            .all(&world.db)
+            .await
+            .unwrap();
         let keys = world.cache().keys(1000).await.unwrap();
         let entry = keys.iter().find(|key| key.contains(":q:")).unwrap();
         let left = number(&redis(&url, &["PTTL", entry]).await);
@@ -210,7 +216,8 @@ async fn nothing_lives_longer_than_it_was_given_and_nothing_lives_for_ever() {
 async fn a_stamp_outlives_every_entry_that_refers_to_it() {
     let Some(url) = shared_redis_url() else { return };
     let world = World::new(Backend::Sqlite, StoreKind::Redis).await.unwrap();
-    let read = |ttl: u64| book::Entity::find_by_id(1).cached().ttl(Duration::from_secs(ttl)).fresh().one(&world.db);
+    let read =
+        |ttl: u64| book::Entity::find_by_id(1).cached().ttl(Duration::from_secs(ttl)).fresh().one(&world.db);
     for ttl in [5, 50_000, 20] {
         read(ttl).await.unwrap();
         // The store of the entry is on the same connection, ahead of this.
@@ -298,7 +305,8 @@ async fn a_namespace_of_glob_characters_touches_nothing_outside_itself() {
 async fn a_user_with_the_few_commands_that_are_needed_and_another_database_will_do() {
     let Some(server) = PrivateRedis::start().await else { return };
     let rules = [
-        "ACL", "SETUSER", "cache", "on", ">secret", "~f21:*", "-@all", "+hello", "+select", "+ping", "+client", "+mget", "+set", "+pexpire", "+unlink", "+scan", "+info",
+        "ACL", "SETUSER", "cache", "on", ">secret", "~f21:*", "-@all", "+hello", "+select", "+ping",
+        "+client", "+mget", "+set", "+pexpire", "+unlink", "+scan", "+info",
     ];
     server.command(&rules).await;
     let url = format!("redis://cache:secret@{}/3", server.address());

@@ -24,6 +24,6 @@ mod processes;
 mod read_forms;
 mod round_trips;
 mod transactions;
+mod values;
 mod warm_up;
 mod write_forms;
-mod values;

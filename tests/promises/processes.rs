@@ -23,7 +23,8 @@ async fn the_reader_process() {
     let (Ok(url), Ok(namespace)) = (std::env::var(DATABASE), std::env::var(NAMESPACE)) else { return };
     let mut options = ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false);
-    let cache = Cache::builder().namespace(namespace).redis(shared_redis_url().unwrap()).build().await.unwrap();
+    let cache =
+        Cache::builder().namespace(namespace).redis(shared_redis_url().unwrap()).build().await.unwrap();
     let db = Database::connect(options).await.unwrap().cached_by(cache);
     let mut line = String::new();
     let mut input = BufReader::new(std::io::stdin());
@@ -92,7 +93,9 @@ fn seen_by_the_next_read(backend: Backend, rounds: u32) {
     }
     drop(reader.ask.take());
     let hits: u64 = reader.line().parse().unwrap();
-    println!("{world}: {rounds} writes in one process, each seen by the next read in the other; {hits} hits there");
+    println!(
+        "{world}: {rounds} writes in one process, each seen by the next read in the other; {hits} hits there"
+    );
     assert!(hits > 0, "the reader was never served from the cache");
 }
 

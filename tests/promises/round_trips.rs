@@ -146,7 +146,9 @@ async fn a_write_or_a_transaction_of_many_writes_is_one_round_trip() {
     let rolled_back = wire.count(rolled_back).await.1;
     let plain_read = wire.count(book::Entity::find().all(db)).await.1;
     let by_hand = wire.count(db.cache().invalidate_entity::<book::Entity>()).await.1;
-    println!("write {autocommit}, transaction {transaction}, rollback {rolled_back}, plain read {plain_read}");
+    println!(
+        "write {autocommit}, transaction {transaction}, rollback {rolled_back}, plain read {plain_read}"
+    );
     assert_eq!((autocommit, transaction, rolled_back, plain_read, by_hand), (1, 1, 0, 0, 1));
     wire.server.reset_stats().await;
     book::ActiveModel { id: Set(1), stock: Set(9), ..Default::default() }.update(db).await.unwrap();

@@ -160,7 +160,10 @@ async fn a_write_whose_caller_goes_away_at_any_point_still_purges() {
     for world in World::all().await {
         // A row for each attempt, since a write that was left to the background may come late.
         let rows = 1000..1060;
-        book::Entity::insert_many(rows.clone().map(new_book)).exec_without_returning(world.plain()).await.unwrap();
+        book::Entity::insert_many(rows.clone().map(new_book))
+            .exec_without_returning(world.plain())
+            .await
+            .unwrap();
         let mut finished = Vec::new();
         for id in rows.clone() {
             world.title(id).await;
@@ -397,9 +400,7 @@ async fn every_way_to_begin_is_wrapped() {
             Backend::Sqlite => (None, None),
             _ => (serializable, read_write),
         };
-        let begun = [
-            db.begin().await.unwrap(),
-        ];
+        let begun = [db.begin().await.unwrap()];
         for tx in begun {
             write_and_commit(&world, tx).await;
         }

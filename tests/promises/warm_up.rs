@@ -202,25 +202,40 @@ async fn no_more_loaders_run_at_a_time_than_are_allowed() {
     }
 }
 
+/// A second process; with the in-process store, a second handle of the same cache.
+async fn second(world: &World) -> CachedConnection {
+    match world.store {
+        StoreKind::Memory => world.db.clone(),
+        StoreKind::Redis => world.another_process().await,
+    }
+}
+
 #[tokio::test]
 async fn of_several_processes_one_warms_up() {
     for world in World::on_each_store().await {
-        // With the in-process store the second process is a second handle of the same cache.
-        let second = match world.store {
-            StoreKind::Memory => world.db.clone(),
-            StoreKind::Redis => world.another_process().await,
-        };
-        let brief = Duration::from_millis(400);
-        let alone = |db: &CachedConnection, time| db.warm_up().only(["publisher"]).alone_for(time);
-        let (one, other) = tokio::join!(alone(&world.db, brief), alone(&second, brief));
+        let second = second(&world).await;
+        let alone =
+            |db: &CachedConnection| db.warm_up().only(["publisher"]).alone_for(Duration::from_secs(60));
+        let (one, other) = tokio::join!(alone(&world.db), alone(&second));
         let loaded = [one.loaders.len(), other.loaders.len()];
         assert_eq!(loaded.iter().sum::<usize>(), 1, "{world}: {one:?}, {other:?}");
         let skipped = if loaded[0] == 0 { one } else { other };
         assert_eq!(skipped.skipped, Some("another process is at it"), "{world}");
-        // Its time ends by itself.
-        eventually("another may", SOON, async || alone(&second, brief).await.skipped.is_none()).await;
         // Who does not ask to be alone is not stopped.
         assert_eq!(world.db.warm_up().only(["publisher"]).await.skipped, None, "{world}");
+    }
+}
+
+#[tokio::test]
+async fn the_time_to_be_alone_ends_by_itself() {
+    for world in World::on_each_store().await {
+        let second = second(&world).await;
+        let alone = |db: &CachedConnection, time| db.warm_up().only(["publisher"]).alone_for(time);
+        assert_eq!(alone(&world.db, Duration::from_millis(100)).await.skipped, None, "{world}");
+        let long = Duration::from_secs(60);
+        eventually("another may", SOON, async || alone(&second, long).await.skipped.is_none()).await;
+        assert!(alone(&world.db, long).await.skipped.is_some(), "{world}");
+        assert!(alone(&second, long).await.skipped.is_some(), "{world}: nor may it again itself");
     }
 }
 

@@ -1197,6 +1197,14 @@ fn raw_texts() -> Vec<Form> {
                 unprepared(w, "DROP TABLE pamphlet").await
             })
         }),
+        form("DDL: a table renamed, and back", |w| {
+            Box::pin(unprepared(
+                w,
+                "ALTER TABLE author RENAME TO writer; ALTER TABLE writer RENAME TO author",
+            ))
+        })
+        .rows("author", [])
+        .wide("author"),
         form("DDL: a column added", |w| {
             Box::pin(async {
                 unprepared(w, "ALTER TABLE review ADD COLUMN votes INT").await?;
@@ -1545,7 +1553,7 @@ what the cells tell is which *row entries* go:
 
 ";
 
-// case D1, D2, D3, D4, D5, D6, D7, D8, D9, D10, D11, D12, D13, D18, D21, D23, D25, D27, D28, D29, D30, D31
+// case D1, D2, D3, D4, D5, D6, D7, D8, D9, D10, D11, D12, D13, D18, D21, D23, D24, D25, D27, D28, D29, D30, D31, D32
 #[tokio::test]
 async fn every_write_form_purges_what_it_made_wrong() {
     let trials = join_all(World::all().await.into_iter().map(try_all)).await;

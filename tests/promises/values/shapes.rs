@@ -301,7 +301,7 @@ async fn old_and_new_code_side_by_side_purge_each_other() {
         let read_new = || async { reordered::Entity::cached_by_id(1, &new).await.unwrap().unwrap().title };
         let count_new = || async { gained::Entity::find().cached().count(&new).await.unwrap() };
         for round in 0..10 {
-            (read_old().await, read_new().await, count_new().await);
+            let _ = (read_old().await, read_new().await, count_new().await);
             let by_new = format!("new {round}");
             let edit =
                 reordered::ActiveModel { id: Set(1), title: Set(by_new.clone()), ..Default::default() };
