@@ -120,7 +120,7 @@ impl fmt::Debug for EntityDescriptor {
     }
 }
 
-/// What the derive leaves in the program for [`Registry::linked`] to find.
+/// What the derive leaves in the program for a cache to find when it is built.
 pub struct EntityRegistration {
     describe: fn() -> EntityDescriptor,
 }

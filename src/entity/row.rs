@@ -334,6 +334,23 @@ mod tests {
         reader.finish().unwrap();
     }
 
+    // case F6
+    #[test]
+    fn rows_are_written_as_they_always_were() {
+        let values = [
+            Value::BigInt(Some(7)),
+            Value::from("Dune"),
+            Value::String(None),
+            Value::Bool(Some(true)),
+            Value::Double(Some(1.5)),
+            Value::Bytes(Some(vec![1, 2])),
+        ];
+        let bytes = encode_values(&values).unwrap();
+        let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        // Should this change, raise FORMAT.
+        assert_eq!(hex, "04010e0b010444756e650b000001010a01000000000000f83f0d01020102");
+    }
+
     // case F7
     #[test]
     fn no_bytes_make_the_reader_panic_or_allocate_without_bound() {

@@ -32,6 +32,8 @@ pub(crate) enum PayloadKind {
 #[derive(Serialize, Deserialize)]
 struct Header<'a> {
     kind: PayloadKind,
+    /// The life of the store in which the entry was made; zero if the store does not tell.
+    incarnation: [u8; 8],
     /// Hash of the tag keys that the reader must ask for, in order.
     asked: [u8; 8],
     /// For each of those tags its stamp, or zero where the entry does not depend on it.
@@ -45,6 +47,8 @@ struct Header<'a> {
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) kind: PayloadKind,
+    /// The life of the store in which its stamps were taken.
+    pub(crate) incarnation: u64,
     /// The tags every reader of this key asks for, and the stamp taken from each; `None` where
     /// this entry does not depend on the tag.
     pub(crate) asked: &'a [TagKey],
@@ -58,6 +62,7 @@ pub(crate) struct Entry<'a> {
 #[derive(Debug)]
 pub(crate) struct Decoded {
     pub(crate) kind: PayloadKind,
+    incarnation: u64,
     stamps: Vec<u64>,
     more: Vec<(TagKey, u64)>,
     pub(crate) payload: Bytes,
@@ -67,6 +72,7 @@ impl Entry<'_> {
     pub(crate) fn encode(&self, key: &EntryKey) -> Option<Bytes> {
         let header = Header {
             kind: self.kind,
+            incarnation: self.incarnation.to_le_bytes(),
             asked: asked_hash(self.asked),
             stamps: self.stamps.iter().map(|s| s.map_or(0, Stamp::get).to_le_bytes()).collect(),
             more: self.more.iter().map(|(tag, stamp)| (tag.as_str(), stamp.get().to_le_bytes())).collect(),
@@ -100,6 +106,7 @@ impl Decoded {
         }
         Some(Self {
             kind: header.kind,
+            incarnation: u64::from_le_bytes(header.incarnation),
             stamps: header.stamps.iter().map(|s| u64::from_le_bytes(*s)).collect(),
             more: header
                 .more
@@ -110,9 +117,12 @@ impl Decoded {
         })
     }
 
-    /// Do all asked tags still carry the recorded stamps?
-    pub(crate) fn holds(&self, found: &[TagState]) -> bool {
-        self.stamps.len() == found.len()
+    /// Do all asked tags still carry the recorded stamps, in the same life of the store? A store
+    /// that came back with older data (a snapshot, a replica that was behind) may hold entries and
+    /// stamps that match and are both too old.
+    pub(crate) fn holds(&self, incarnation: u64, found: &[TagState]) -> bool {
+        self.incarnation == incarnation
+            && self.stamps.len() == found.len()
             && self.stamps.iter().zip(found).all(|(recorded, now)| *recorded == 0 || same(*recorded, *now))
     }
 
@@ -162,8 +172,14 @@ mod tests {
         let asked = vec![tag("ns:t"), tag("ns:t:book:*"), tag("ns:t:book")];
         let stamps = vec![Some(Stamp::fresh()), Some(Stamp::fresh()), None];
         let more = [(tag("ns:u:publisher%3A3"), Stamp::fresh())];
-        let entry =
-            Entry { kind: PayloadKind::Rows, asked: &asked, stamps: &stamps, more: &more, payload: b"row" };
+        let entry = Entry {
+            kind: PayloadKind::Rows,
+            incarnation: 7,
+            asked: &asked,
+            stamps: &stamps,
+            more: &more,
+            payload: b"row",
+        };
         let bytes = entry.encode(&key).unwrap();
         (key, asked, stamps, bytes)
     }
@@ -178,17 +194,43 @@ mod tests {
         let entry = Decoded::read(&key, &asked, &bytes).unwrap();
         assert_eq!(&entry.payload[..], b"row");
         let now = states(&stamps);
-        assert!(entry.holds(&now));
+        assert!(entry.holds(7, &now));
+        // case C5
+        assert!(!entry.holds(8, &now), "another life of the store");
         for dependent in 0..2 {
             for other in [TagState::Absent, TagState::Barrier, TagState::Stamp(Stamp::fresh())] {
                 let mut changed = now.clone();
                 changed[dependent] = other;
-                assert!(!entry.holds(&changed));
+                assert!(!entry.holds(7, &changed));
             }
         }
         let mut changed = now;
         changed[2] = TagState::Stamp(Stamp::fresh());
-        assert!(entry.holds(&changed), "the third tag is one it does not depend on");
+        assert!(entry.holds(7, &changed), "the third tag is one it does not depend on");
+    }
+
+    // case F6
+    #[test]
+    fn entries_of_every_released_format_are_read_or_are_misses() {
+        let key = EntryKey::from_full("ns:row:book:7@0");
+        let asked = [tag("ns:t"), tag("ns:t:book:*"), tag("ns:t:book")];
+        let stamps = [Stamp::from_number(1), Stamp::from_number(2), None];
+        let more = [(tag("ns:u:x"), Stamp::from_number(3).unwrap())];
+        let entry = Entry {
+            kind: PayloadKind::Rows,
+            incarnation: 7,
+            asked: &asked,
+            stamps: &stamps,
+            more: &more,
+            payload: b"row",
+        };
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        // What format 1 wrote. Should this change, raise FORMAT and keep the old text as one that
+        // is a miss.
+        assert_eq!(
+            hex(&entry.encode(&key).unwrap()),
+            "53430119bf836201070000000000000088680accf40bd19c0301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77"
+        );
     }
 
     // case F7

@@ -140,6 +140,8 @@ pub(crate) struct Stamps {
     taken_at: Instant,
     /// It took two round trips to get them.
     looked_twice: bool,
+    /// The life of the store that they are from.
+    incarnation: u64,
     asked: Vec<Stamp>,
     /// Of the further tags that the caller named, in that order; behind them, of those that the
     /// entry's content named when it was last seen.
@@ -147,11 +149,12 @@ pub(crate) struct Stamps {
 }
 
 impl Stamps {
-    /// The stamps of all tags that the caller named: what a flight is known by. Those that only a
-    /// hint named are left out, since two callers may have different hints.
-    fn of_the_question(&self, question: &Question) -> Vec<Stamp> {
-        let named = self.more.iter().take(question.also.len()).map(|(_, stamp)| *stamp);
-        self.asked.iter().copied().chain(named).collect()
+    /// What a flight is known by: the life of the store, and the stamps of all tags that the caller
+    /// named. Those that only a hint named are left out, since two callers may have different hints.
+    fn flight(&self, question: &Question) -> Vec<u64> {
+        let named = self.more.iter().take(question.also.len()).map(|(_, stamp)| stamp);
+        let stamps = self.asked.iter().chain(named).map(|stamp| stamp.get());
+        std::iter::once(self.incarnation).chain(stamps).collect()
     }
 }
 
@@ -161,6 +164,7 @@ struct LateStamps {
     tags: HashMap<TagKey, Stamp>,
     /// That of the tag which every invalidation by hand purges, read together with them.
     family: Option<Stamp>,
+    incarnation: u64,
 }
 
 /// A tag's stamp from before a load.
@@ -229,7 +233,7 @@ impl Freshness {
             if question.fresh {
                 return self.lead(question, stamps, None, load).await;
             }
-            match self.flights.board(&question.key, &stamps.of_the_question(question)) {
+            match self.flights.board(&question.key, &stamps.flight(question)) {
                 Boarding::Lead(leader) => return self.lead(question, stamps, Some(leader), load).await,
                 Boarding::Follow(flight) => match landed(flight).await {
                     Landing::Loaded { kind, payload } => {
@@ -397,6 +401,7 @@ impl Freshness {
             .collect();
         let entry = Entry {
             kind: payload.kind,
+            incarnation: stamps.incarnation,
             asked: &question.tags,
             stamps: &depends,
             more: &more,
@@ -432,7 +437,8 @@ impl Freshness {
                 if let Some(stamp) = self.known_before(before, tag) {
                     return Some((tag.clone(), stamp));
                 }
-                let untouched = late.family == Some(before.asked[question.family?]);
+                let untouched = late.family == Some(before.asked[question.family?])
+                    && late.incarnation == before.incarnation;
                 Some((tag.clone(), *late.tags.get(tag).filter(|_| untouched)?))
             })
             .collect()
@@ -470,7 +476,7 @@ impl Freshness {
         for (tag, stamp) in &tags {
             self.hints.saw_content_stamp(tag, *stamp);
         }
-        LateStamps { family: tags.get(&family).copied(), tags }
+        LateStamps { family: tags.get(&family).copied(), tags, incarnation: glance.incarnation }
     }
 
     /// Looks at one question.
@@ -566,9 +572,11 @@ impl Freshness {
             return Ok(false);
         }
         let found = self.store.read(&[], &again.probes).await?;
-        if again.take(&found) {
-            glance.absorb(again);
+        if !again.take(&found) || again.incarnation != glance.incarnation {
+            let reason = "the store was replaced by another between two questions".to_owned();
+            return Err(StoreError::Unreachable { reason });
         }
+        glance.absorb(again);
         Ok(true)
     }
 
@@ -587,6 +595,7 @@ impl Freshness {
         let mut stamps = Stamps {
             taken_at,
             looked_twice,
+            incarnation: glance.incarnation,
             asked: Vec::with_capacity(question.tags.len()),
             more: Vec::new(),
         };
@@ -701,7 +710,7 @@ impl Sight {
         };
         let found: Vec<_> =
             question.tags.iter().map(|tag| glance.state(tag).unwrap_or(TagState::Absent)).collect();
-        if entry.holds(&found) { Self::Entry(entry) } else { Self::Nothing }
+        if entry.holds(glance.incarnation, &found) { Self::Entry(entry) } else { Self::Nothing }
     }
 }
 
@@ -710,6 +719,8 @@ impl Sight {
 struct Glance {
     probes: Vec<TagProbe>,
     states: Vec<TagState>,
+    /// The life of the store that answered.
+    incarnation: u64,
     /// Position by key; only built once there are many, a scan is faster for a few.
     index: HashMap<TagKey, usize>,
 }
@@ -747,6 +758,7 @@ impl Glance {
     /// Takes the answers; false if the store answered another number of questions.
     fn take(&mut self, found: &Found) -> bool {
         self.states.clone_from(&found.tags);
+        self.incarnation = found.incarnation;
         self.states.len() == self.probes.len()
     }
 

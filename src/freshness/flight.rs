@@ -1,8 +1,8 @@
 //! Single-flight: one load per key and stamps, which others wait for.
 //!
-//! A flight is known by its key *and the stamps it took before loading*. Whoever arrives later has
-//! looked at the tags itself: if a purge came in between, it saw other stamps, and so it never
-//! joins a flight that began before the purge.
+//! A flight is known by its key *and the stamps it took before loading* (and the life of the store
+//! that they are from). Whoever arrives later has looked at the tags itself: if a purge came in
+//! between, it saw other stamps, and so it never joins a flight that began before the purge.
 
 use std::{
     collections::HashMap,
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::PayloadKind;
-use crate::store::{EntryKey, Stamp};
+use crate::store::EntryKey;
 
 /// Enough to keep unrelated keys from waiting for each other's map operations.
 const SHARDS: usize = 16;
@@ -32,7 +32,7 @@ pub(super) enum Landing {
 
 #[derive(Debug)]
 struct Flight {
-    stamps: Box<[Stamp]>,
+    stamps: Box<[u64]>,
     landing: watch::Receiver<Option<Landing>>,
 }
 
@@ -70,7 +70,7 @@ impl Flights {
         })
     }
 
-    pub(super) fn board(self: &Arc<Self>, key: &EntryKey, stamps: &[Stamp]) -> Boarding {
+    pub(super) fn board(self: &Arc<Self>, key: &EntryKey, stamps: &[u64]) -> Boarding {
         let mut shard = self.shard(key).lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(flight) = shard.get(key)
             && *flight.stamps == *stamps

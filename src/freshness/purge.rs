@@ -232,7 +232,10 @@ impl PurgeTicket {
         let tags: Vec<_> = set.tags.iter().cloned().collect();
         let entries: Vec<_> = set.entries.iter().cloned().collect();
         match self.freshness.store.purge(&tags, &entries).await {
-            Ok(()) => self.set = None,
+            Ok(()) => {
+                tracing::debug!(tags = tags.len(), entries = entries.len(), "purged");
+                self.set = None;
+            }
             Err(error) => {
                 tracing::warn!(%error, tags = tags.len(), "a purge could not be delivered at once; queued");
             }

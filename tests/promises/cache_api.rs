@@ -12,7 +12,11 @@ use std::{
 };
 
 use sea_orm::{QueryOrder, entity::prelude::*};
-use sea_orm_cache::{Cache, CacheBuilder, CacheError, TableStats, TtlSpec, prelude::*, stores::MemoryStore};
+use sea_orm_cache::{
+    Cache, CacheBuilder, CacheError, TableStats, TtlSpec,
+    prelude::*,
+    stores::{MemoryStore, StoreError},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -550,6 +554,17 @@ async fn on_redis() -> Option<(World, String)> {
     Some((world, url))
 }
 
+/// Asks again while a busy machine lets the step of a scan time out.
+async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T, CacheError>) -> T {
+    loop {
+        match ask().await {
+            Ok(answer) => return answer,
+            Err(CacheError::Store(StoreError::Timeout { .. })) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 // case F14, F16
 #[tokio::test]
 async fn nothing_lives_in_redis_without_an_end() {
@@ -614,9 +629,10 @@ async fn nothing_outside_the_namespace_is_ever_touched() {
                     );
                 }
             };
-            let escaped = cache.keys(100).await.unwrap();
+            let escaped = patiently(async || cache.keys(100).await).await;
             assert!(escaped.iter().all(|key| !key.contains(['?', '[', '\\', '{'])), "{escaped:?}");
-            assert_eq!(cache.invalidate_pattern("*").await.unwrap(), 2, "{kind:?}, {}", namespaces[at]);
+            let dropped = patiently(async || cache.invalidate_pattern("*").await).await;
+            assert_eq!(dropped, 2, "{kind:?}, {}", namespaces[at]);
             assert_eq!(there(cache, ["key", "plain"]).await, [false, false], "{kind:?}");
             others("pattern").await;
             store(cache, "key", options().tag("t")).await;

@@ -1,7 +1,13 @@
 //! A store with a gate in front of its writes: entries can be held back and let through later, as
 //! a slow reader's would be.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sea_orm_cache::stores::{EntryKey, EntryWrite, Found, Store, StoreError, TagKey, TagProbe};
 use tokio::sync::watch;
@@ -11,16 +17,27 @@ pub struct Gate {
     inner: Arc<dyn Store>,
     open: watch::Sender<bool>,
     waiting: watch::Sender<usize>,
+    refuses_purges: AtomicBool,
 }
 
 impl Gate {
     pub fn before(inner: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { inner, open: watch::Sender::new(true), waiting: watch::Sender::new(0) })
+        Arc::new(Self {
+            inner,
+            open: watch::Sender::new(true),
+            waiting: watch::Sender::new(0),
+            refuses_purges: AtomicBool::new(false),
+        })
     }
 
     /// From now on entries wait.
     pub fn close(&self) {
         self.open.send_replace(false);
+    }
+
+    /// Whether purges fail, as with a store that is away.
+    pub fn refuse_purges(&self, refuse: bool) {
+        self.refuses_purges.store(refuse, Ordering::SeqCst);
     }
 
     /// Lets all that wait through.
@@ -54,6 +71,9 @@ impl Store for Gate {
     }
 
     async fn purge(&self, tags: &[TagKey], entries: &[EntryKey]) -> Result<(), StoreError> {
+        if self.refuses_purges.load(Ordering::SeqCst) {
+            return Err(StoreError::Unreachable { reason: "the test says so".into() });
+        }
         self.inner.purge(tags, entries).await
     }
 

@@ -6,6 +6,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm_cache::{Cache, prelude::*};
 
 use crate::{
+    gate::gated_caches,
     support::{Backend, PrivateRedis, Proxy, Restart, eventually},
     world::{StoreKind, World, retitled, title},
 };
@@ -111,6 +112,55 @@ async fn redis_back_with_old_data_is_purged_before_it_is_trusted() {
         tokio::task::yield_now().await;
     }
     assert_eq!(title(&db, 1).await.as_deref(), Some("written meanwhile"));
+}
+
+// case C5, B15: and what another process wrote, which this one knows nothing of.
+#[tokio::test]
+async fn redis_restarted_from_an_old_snapshot_serves_nothing_from_before() {
+    let Some(mut server) = PrivateRedis::start().await else { return };
+    let (world, db) = in_front_of(server.url()).await;
+    let writer = Cache::builder().namespace("outage").redis(server.url()).build().await.unwrap();
+    let writer = world.plain().clone().cached_by(writer);
+    title(&db, 1).await;
+    title(&db, 1).await;
+    assert_eq!(db.cache().stats().total.hits, 1);
+    server.save().await;
+    retitled(1, "after the snapshot").update(&writer).await.unwrap();
+    server.kill().await;
+    server.restart(Restart::Keep).await;
+    // The old entry and the stamps that it recorded are there again. Neither a process that was
+    // there before nor a new one reads it.
+    let fresh = Cache::builder().namespace("outage").redis(server.url()).build().await.unwrap();
+    let fresh = world.plain().clone().cached_by(fresh);
+    for db in [&db, &writer, &fresh] {
+        caches_again(db).await;
+        assert_eq!(title(db, 1).await.as_deref(), Some("after the snapshot"));
+    }
+}
+
+// case A22
+#[tokio::test]
+async fn a_purge_that_a_store_refuses_is_delivered_when_it_no_longer_does() {
+    for (gate, cache) in gated_caches().await {
+        let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+        let db = world.plain().clone().cached_by(cache);
+        title(&db, 1).await;
+        gate.refuse_purges(true);
+        retitled(1, "durable").update(&db).await.unwrap();
+        let stats = db.cache().stats();
+        assert_eq!(stats.delayed_purges, 1, "{}: {stats:?}", db.cache().store_name());
+        // Until it is delivered, this process reads what it concerns from the database.
+        for _ in 0..3 {
+            assert_eq!(title(&db, 1).await.as_deref(), Some("durable"));
+        }
+        assert_eq!(db.cache().stats().total.bypasses, 3);
+        assert!(title(&db, 2).await.is_some());
+        assert!(!db.cache().drain(Duration::from_millis(1)).await, "it is not delivered yet");
+        gate.refuse_purges(false);
+        assert!(db.cache().drain(SOON).await);
+        caches_again(&db).await;
+        assert_eq!(title(&db, 1).await.as_deref(), Some("durable"));
+    }
 }
 
 // case A22
