@@ -58,7 +58,6 @@ pub struct Cache {
     pub(crate) inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) config: CacheConfig,
     pub(crate) keys: Keyspace,
@@ -67,6 +66,17 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) memo: Memo,
     pub(crate) loaders: crate::warmup::Loaders,
+}
+
+impl std::fmt::Debug for Inner {
+    /// Without keys and payloads: a handler that records its arguments must not log rows.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner")
+            .field("namespace", &self.config.namespace)
+            .field("store", &self.freshness.store().name())
+            .field("enabled", &self.config.enabled)
+            .finish_non_exhaustive()
+    }
 }
 
 /// How one entry of the application's own is kept.
@@ -104,7 +114,7 @@ impl EntryOptions {
 
     /// The entry is made of this table's rows: any write to it purges it.
     pub fn table(mut self, table: impl AsRef<str>) -> Self {
-        self.tables.push(table.as_ref().to_lowercase());
+        self.tables.push(bare_name(table.as_ref()));
         self
     }
 
@@ -203,6 +213,9 @@ impl Cache {
 
     /// Stores an entry, whatever was there. Two round trips.
     ///
+    /// A [`get_or_load`](Self::get_or_load) of the same key that is loading meanwhile may store its
+    /// own answer afterwards.
+    ///
     /// The value counts as made *now*: if it was computed from data that has changed since, prefer
     /// [`get_or_load`](Self::get_or_load), which takes its stamps before it computes.
     ///
@@ -251,7 +264,10 @@ impl Cache {
         Ok(())
     }
 
-    /// Reads an entry or computes and stores it ("remember"). One round trip on a hit; two and the
+    /// Reads an entry or computes and stores it ("remember"). Not for what `load` reads inside a
+    /// transaction: that may never be committed, and would be stored all the same.
+    ///
+    /// One round trip on a hit; two and the
     /// load on a miss. One load per key in this process, however many tasks ask at a time.
     ///
     /// The tags are stamped before `load` begins: an invalidation during the load makes what it
@@ -321,7 +337,11 @@ impl Cache {
     /// The store did not answer; the entries may still be there.
     pub async fn delete_many(&self, keys: &[&str]) -> Result<u64, CacheError> {
         let keys: Vec<_> = keys.iter().map(|key| self.inner.keys.user_entry(key)).collect();
-        Ok(self.inner.freshness.store().delete(&keys).await?)
+        // Before and after: a load that landed a moment ago must not answer who asks from now on.
+        self.inner.freshness.forget(&keys);
+        let deleted = self.inner.freshness.store().delete(&keys).await;
+        self.inner.freshness.forget(&keys);
+        Ok(deleted?)
     }
 
     /// Makes every entry with this tag a miss, however many there are. One round trip.
@@ -349,7 +369,7 @@ impl Cache {
     /// Makes everything that was read from this table a miss. One round trip.
     pub async fn invalidate_table(&self, table: &str) {
         let mut set = PurgeSet::default();
-        self.inner.purge_table(&mut set, &table.to_lowercase());
+        self.inner.purge_table(&mut set, &bare_name(table));
         self.inner.freshness.purge(set).await;
     }
 
@@ -401,6 +421,7 @@ impl Cache {
         let mut dropped = 0;
         for chunk in keys.chunks(1000) {
             dropped += store.delete(chunk).await?;
+            self.inner.freshness.forget(chunk);
         }
         Ok(dropped)
     }
@@ -511,6 +532,11 @@ fn decode_own<T: DeserializeOwned>(kind: PayloadKind, payload: &Bytes) -> Option
     let value = reader.custom().ok()?;
     reader.finish().ok()?;
     Some(value)
+}
+
+/// A table's name as tags know it: lower case, without the schema.
+fn bare_name(table: &str) -> String {
+    table.rsplit('.').next().unwrap_or(table).trim_matches(['"', '`', '[', ']']).to_lowercase()
 }
 
 /// Is this the key of a tag or a lease, namespace taken off?

@@ -23,7 +23,7 @@ use crate::{
     CachedConnection,
     entity::{EntityDescriptor, WarmUpPolicy},
     freshness::Look,
-    read::{payload, row_question},
+    read::{payload, row_question, table_tags},
 };
 
 type Work = Pin<Box<dyn Future<Output = Result<(), DbErr>> + Send>>;
@@ -378,9 +378,9 @@ where
     let cache = db.cache();
     let freshness = &cache.inner.freshness;
     // The keys of the rows are not known before they are read, so their stamps are taken after. A
-    // write to any of them in between would purge the table's tag too: that one is taken now, and
-    // must still be the same then.
-    let before = freshness.guard(cache.inner.keys.table(&entity.table.to_lowercase())).await;
+    // write to any of them in between would purge the table's tag too, and an invalidation by hand
+    // one of the others: those are taken now, and must still be the same then.
+    let before = freshness.guard(table_tags(cache, entity)).await;
     let mut select = E::find();
     if let Some((column, descending)) = policy.order
         && let Some(column) = E::Column::iter().find(|c| c.as_str() == column)
@@ -410,8 +410,8 @@ where
     let (mut entries, mut bytes) = (0, 0);
     let mut fills = Vec::with_capacity(looks.len());
     for ((question, look), payload) in questions.into_iter().zip(looks).zip(payloads) {
-        let Look::Miss(stamps) = look else { continue };
-        if before.stands(&question, &stamps) {
+        let Look::Miss(mut stamps) = look else { continue };
+        if before.admits(&question, &mut stamps) {
             entries += 1;
             bytes += payload.bytes.len() as u64;
             fills.push((question, stamps, payload));

@@ -32,6 +32,9 @@ pub(crate) struct Effects {
     /// The statement ends the database's current transaction by itself (MySQL's DDL), or is a
     /// COMMIT as text: what the transaction wrote is visible from now on.
     pub(crate) commits: bool,
+    /// The statement ends the database's current transaction in one way or another: what is
+    /// written after it is visible at once.
+    pub(crate) ends: bool,
 }
 
 impl WriteSet {
@@ -68,7 +71,8 @@ impl Inner {
         let as_text = commits_as_text(&analysis);
         let unknown_to_mysql = backend == DbBackend::MySql && analysis.writes_anything;
         let commits = as_text || analysis.implicit_commit || unknown_to_mysql;
-        if analysis.is_read_only() && !commits {
+        let ends = commits || rolls_back_as_text(&analysis);
+        if analysis.is_read_only() && !ends {
             return None;
         }
         let mut writes = WriteSet::default();
@@ -85,7 +89,7 @@ impl Inner {
         for write in &analysis.writes {
             self.add_write(&mut writes, write, values);
         }
-        Some(Effects { writes, commits })
+        Some(Effects { writes, commits, ends })
     }
 
     fn add_write(&self, set: &mut WriteSet, write: &Write, values: &[Value]) {
@@ -194,6 +198,10 @@ fn commits_as_text(analysis: &Analysis) -> bool {
         .transaction
         .iter()
         .any(|verb| matches!(verb, T::Commit | T::Prepare | T::CommitPrepared | T::Autocommit))
+}
+
+fn rolls_back_as_text(analysis: &Analysis) -> bool {
+    analysis.transaction.contains(&TransactionVerb::Rollback)
 }
 
 /// The tag text of a key operand; `None` when the row it names is not known for sure.

@@ -1,9 +1,13 @@
 //! [`CachedTransaction`]: collects what it writes, and purges once, after COMMIT.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -13,7 +17,10 @@ use sea_orm::{
 };
 
 use super::{ReadThrough, WriteSet, effects::Effects};
-use crate::{Cache, freshness::Finishing};
+use crate::{
+    Cache,
+    freshness::{Finishing, PurgeTicket},
+};
 
 /// A transaction on a [`CachedConnection`](crate::CachedConnection).
 ///
@@ -24,7 +31,6 @@ use crate::{Cache, freshness::Finishing};
 ///
 /// If the future of `commit()` is dropped half-way, a background task finishes the COMMIT and the
 /// purge.
-#[derive(Debug)]
 pub struct CachedTransaction {
     inner: DatabaseTransaction,
     cache: Cache,
@@ -32,17 +38,47 @@ pub struct CachedTransaction {
 }
 
 /// What a transaction has written so far, and the one around it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Writes {
     // A std lock: held for set operations, never across an await. A transaction may be written to
     // by several tasks at once.
     set: Mutex<WriteSet>,
     around: Option<Arc<Writes>>,
+    /// The database's transaction may have ended without this one: by a statement that commits, or
+    /// because the one around a nested one was committed first. What is written from then on is
+    /// visible at once.
+    ended: AtomicBool,
 }
 
 impl Writes {
     fn set(&self) -> MutexGuard<'_, WriteSet> {
         self.set.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// This level and those around it.
+    fn levels(&self) -> impl Iterator<Item = &Self> {
+        std::iter::successors(Some(self), |level| level.around.as_deref())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.levels().any(|level| level.ended.load(Ordering::Acquire))
+    }
+
+    /// Marks the outermost level, which all levels ask.
+    fn end(&self) {
+        if let Some(outermost) = self.levels().last() {
+            outermost.ended.store(true, Ordering::Release);
+        }
+    }
+
+    /// What all levels have written.
+    fn all(&self, cache: &Cache) -> WriteSet {
+        let mut all = WriteSet::default();
+        for level in self.levels() {
+            let set = level.set().clone();
+            all.merge(set, &cache.inner);
+        }
+        all
     }
 }
 
@@ -62,37 +98,30 @@ impl CachedTransaction {
     }
 
     fn nested(&self, inner: DatabaseTransaction) -> Self {
-        let writes = Writes { set: Mutex::default(), around: Some(self.writes.clone()) };
+        let writes = Writes { around: Some(self.writes.clone()), ..Writes::default() };
         Self { inner, cache: self.cache.clone(), writes: Arc::new(writes) }
     }
 
-    /// The cache.
+    /// The cache, which knows nothing of this transaction: do not store in it what was read here,
+    /// with `set` or `get_or_load`. It may never be committed.
     #[must_use]
     pub fn cache(&self) -> &Cache {
         &self.cache
     }
 
     /// Notes what a statement will write, before it is sent: if its future is dropped, it may have
-    /// been executed all the same.
-    fn note(&self, effects: Option<Effects>) -> AfterStatement {
-        let Some(effects) = effects else { return AfterStatement::Nothing };
+    /// been executed all the same. The ticket is for what becomes visible with the statement
+    /// itself, whatever becomes of this transaction: a statement that commits makes everything
+    /// before it durable, and after it every write is on its own.
+    fn note(&self, effects: Option<Effects>) -> Option<PurgeTicket> {
+        let effects = effects?;
         self.writes.set().merge(effects.writes, &self.cache.inner);
-        if effects.commits { AfterStatement::Purge } else { AfterStatement::Nothing }
-    }
-
-    /// A statement that commits by itself has made everything before it durable, whatever becomes
-    /// of this transaction.
-    async fn after(&self, next: AfterStatement) {
-        if next == AfterStatement::Nothing {
-            return;
+        let on_its_own = self.writes.has_ended();
+        if effects.ends {
+            self.writes.end();
         }
-        let mut all = WriteSet::default();
-        let mut level = Some(&self.writes);
-        while let Some(writes) = level {
-            all.merge(writes.set().clone(), &self.cache.inner);
-            level = writes.around.as_ref();
-        }
-        self.cache.inner.freshness.purge(all.into_purge()).await;
+        (effects.commits || on_its_own)
+            .then(|| self.cache.inner.freshness.ticket(self.writes.all(&self.cache).into_purge()))
     }
 
     /// Like [`TransactionTrait::transaction`], with an async closure.
@@ -131,10 +160,17 @@ impl CachedTransaction {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum AfterStatement {
-    Nothing,
-    Purge,
+async fn deliver(ticket: Option<PurgeTicket>) {
+    if let Some(ticket) = ticket {
+        ticket.deliver().await;
+    }
+}
+
+impl fmt::Debug for CachedTransaction {
+    /// Without what was written: a handler that records its arguments must not log keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedTransaction").field("cache", &self.cache).finish_non_exhaustive()
+    }
 }
 
 #[async_trait]
@@ -152,23 +188,27 @@ impl CachedTransaction {
     /// Commits, then purges what was written; a nested transaction hands its writes to the one
     /// around it. One round trip to the store, none if nothing was written.
     ///
-    /// If the future is dropped half-way, a background task finishes both.
+    /// If the future of the outermost one is dropped half-way, a background task finishes both.
     ///
     /// # Errors
     /// The database's. It is purged then too: a COMMIT whose answer was lost may have happened.
     pub async fn commit(self) -> Result<(), DbErr> {
         let Self { inner, cache, writes } = self;
-        let set = std::mem::take(&mut *writes.set());
-        if let Some(around) = &writes.around {
+        if let Some(around) = &writes.around
+            && !writes.has_ended()
+        {
             // Before the savepoint is released: if that fails half-way, too much is purged later,
             // never too little.
+            let set = std::mem::take(&mut *writes.set());
             around.set().merge(set, &cache.inner);
             return inner.commit().await;
         }
+        // A nested transaction that outlives the one around it is the one that commits.
+        writes.end();
         let freshness = cache.inner.freshness.clone();
         let runtime = freshness.runtime().clone();
+        let ticket = freshness.ticket(writes.all(&cache).into_purge());
         Finishing::new(&runtime, async move {
-            let ticket = freshness.ticket(set.into_purge());
             let result = inner.commit().await;
             // Also after an error: a COMMIT whose answer was lost may have happened.
             ticket.deliver().await;
@@ -177,14 +217,17 @@ impl CachedTransaction {
         .await
     }
 
-    /// Rolls back. Nothing is purged.
+    /// Rolls back. Nothing is purged, unless a statement has committed on its own.
     ///
     /// # Errors
     /// The database's.
     pub async fn rollback(self) -> Result<(), DbErr> {
         let Self { inner, cache, writes } = self;
         let result = inner.rollback().await;
-        if result.is_err()
+        if writes.has_ended() {
+            // What was written after that point may not have been rolled back.
+            cache.inner.freshness.purge(writes.all(&cache).into_purge()).await;
+        } else if result.is_err()
             && let Some(around) = &writes.around
         {
             // It is not known whether the savepoint's writes are gone.
@@ -202,31 +245,31 @@ impl ConnectionTrait for CachedTransaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let after = self.note(self.cache.inner.effects(&statement));
+        let ticket = self.note(self.cache.inner.effects(&statement));
         let result = self.inner.execute_raw(statement).await;
-        self.after(after).await;
+        deliver(ticket).await;
         result
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let after =
+        let ticket =
             self.note(self.cache.inner.effects_of(ConnectionTrait::get_database_backend(self), sql, &[]));
         let result = self.inner.execute_unprepared(sql).await;
-        self.after(after).await;
+        deliver(ticket).await;
         result
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let after = self.note(self.cache.inner.effects(&statement));
+        let ticket = self.note(self.cache.inner.effects(&statement));
         let result = self.inner.query_one_raw(statement).await;
-        self.after(after).await;
+        deliver(ticket).await;
         result
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let after = self.note(self.cache.inner.effects(&statement));
+        let ticket = self.note(self.cache.inner.effects(&statement));
         let result = self.inner.query_all_raw(statement).await;
-        self.after(after).await;
+        deliver(ticket).await;
         result
     }
 
@@ -252,9 +295,10 @@ impl sea_orm::StreamTrait for CachedTransaction {
         statement: Statement,
     ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
         Box::pin(async move {
-            // A stream in a transaction is purged with the transaction; a statement that commits
-            // by itself returns no rows to stream.
-            let _ = self.note(self.cache.inner.effects(&statement));
+            // A stream in a transaction is purged with the transaction. Should the statement commit
+            // by itself, it is sent when the stream is read, so its ticket comes too early: what it
+            // wrote is purged once more when this transaction ends.
+            drop(self.note(self.cache.inner.effects(&statement)));
             self.inner.stream_raw(statement).await
         })
     }

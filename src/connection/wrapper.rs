@@ -132,13 +132,17 @@ impl CachedConnection {
     /// Those of closing the pool. Purges that could not be delivered in time are logged; the
     /// entries they were for live until their time is over.
     pub async fn close(self) -> Result<(), DbErr> {
-        if !self.cache.drain(std::time::Duration::from_secs(10)).await {
+        let patience = std::time::Duration::from_secs(10);
+        self.cache.drain(patience).await;
+        let closed = self.inner.close().await;
+        // Writes that were under way when the pool closed have ended now.
+        if !self.cache.drain(patience).await {
             tracing::error!(
                 tags = self.cache.stats().undelivered_tags,
                 "closing with purges that could not be delivered"
             );
         }
-        self.inner.close().await
+        closed
     }
 
     /// Runs a write that was sent outside any transaction, then purges; both even if the caller

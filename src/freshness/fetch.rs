@@ -167,18 +167,27 @@ struct LateStamps {
     incarnation: u64,
 }
 
-/// A tag's stamp from before a load.
+/// Stamps from before a load of rows whose keys were not known then.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    tag: TagKey,
-    stamp: Stamp,
+    tags: Vec<(TagKey, Stamp)>,
+    incarnation: u64,
+    taken_at: Instant,
 }
 
 impl Guard {
-    /// Does the tag, one of those that the question asks for, carry the same stamp now?
-    pub(crate) fn stands(&self, question: &Question, now: &Stamps) -> bool {
-        let position = question.tags.iter().position(|tag| *tag == self.tag);
-        position.and_then(|position| now.asked.get(position)) == Some(&self.stamp)
+    /// May what was loaded since be stored under `now`, which was taken after the load? Yes if no
+    /// purge came in between: every write purges its table's tag, every invalidation by hand one of
+    /// the others.
+    pub(crate) fn admits(&self, question: &Question, now: &mut Stamps) -> bool {
+        let stands = |(tag, stamp): &(TagKey, Stamp)| {
+            let position = question.tags.iter().position(|there| there == tag);
+            position.and_then(|position| now.asked.get(position)) == Some(stamp)
+        };
+        let admits = self.incarnation == now.incarnation && self.tags.iter().all(stands);
+        // Stamps that are remembered count only if they are older than the load.
+        now.taken_at = self.taken_at;
+        admits
     }
 }
 
@@ -583,6 +592,10 @@ impl Freshness {
     fn judge(&self, question: &Question, sight: Sight, glance: &Glance, how: (Instant, bool)) -> Look {
         if let Sight::Entry(entry) = sight {
             let names_all = question.also.iter().all(|tag| entry.more().any(|there| there == tag));
+            // case C3: a purge of one of them may be queued.
+            if self.queue.holds_back(entry.more()) {
+                return Look::Bypass(Bypass::PurgePending);
+            }
             if names_all && entry.more_holds(|tag| glance.state_ref(tag)) {
                 if entry.more().len() > 0 {
                     self.hints.saw_more(&question.key, entry.more().cloned().collect());
@@ -643,17 +656,30 @@ impl Freshness {
         self.store.write(&writes, &keeps).await
     }
 
-    /// The stamp of one tag, taken before rows are read whose keys are not known yet. `None` if
-    /// nothing may be stored.
-    pub(crate) async fn guard(&self, tag: TagKey) -> Option<Guard> {
-        if self.queue.holds_back(std::iter::once(&tag)) {
+    /// Stamps of the tags that all rows of a table share, taken before rows are read whose keys are
+    /// not known yet. `None` if nothing may be stored.
+    pub(crate) async fn guard(&self, tags: Vec<TagKey>) -> Option<Guard> {
+        if self.queue.holds_back(tags.iter()) {
             return None;
         }
-        let found = self.store.read(&[], &[proposal(&tag, STAMP_MARGIN)]).await.ok()?;
-        match found.tags[..] {
-            [TagState::Stamp(stamp)] => Some(Guard { tag, stamp }),
-            _ => None,
-        }
+        let taken_at = Instant::now();
+        let probes: Vec<_> = tags.iter().map(|tag| proposal(tag, STAMP_MARGIN)).collect();
+        let found = self.store.read(&[], &probes).await.ok()?;
+        let stamps: Option<Vec<_>> = found
+            .tags
+            .iter()
+            .map(|state| match state {
+                TagState::Stamp(stamp) => Some(*stamp),
+                _ => None,
+            })
+            .collect();
+        let stamps = stamps.filter(|stamps| stamps.len() == tags.len())?;
+        Some(Guard { tags: tags.into_iter().zip(stamps).collect(), incarnation: found.incarnation, taken_at })
+    }
+
+    /// Flights to these entries can no longer be joined: the entries are to go.
+    pub(crate) fn forget(&self, entries: &[EntryKey]) {
+        entries.iter().for_each(|entry| self.flights.forget(entry));
     }
 
     fn probe(&self, tag: &TagKey, ttl: Duration) -> TagProbe {

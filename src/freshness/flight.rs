@@ -85,6 +85,11 @@ impl Flights {
         Boarding::Lead(Leader { flights: self.clone(), key: key.clone(), flight, landing: sender })
     }
 
+    /// Nobody joins the key's flight from now on; those who wait still get what it brings.
+    pub(super) fn forget(&self, key: &EntryKey) {
+        self.shard(key).lock().unwrap_or_else(|poisoned| poisoned.into_inner()).remove(key);
+    }
+
     fn shard(&self, key: &EntryKey) -> &Shard {
         &self.shards[(self.hasher.hash_one(key) as usize) % SHARDS]
     }

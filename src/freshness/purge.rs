@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -59,7 +59,9 @@ pub(crate) struct PurgeQueue {
     state: Mutex<Undelivered>,
     /// Is anything in there? Lets every read pass at the cost of one load.
     any: AtomicBool,
-    /// Wakes whoever waits for the queue to be empty.
+    /// Tickets that are neither delivered nor queued: writes under way.
+    tickets: AtomicUsize,
+    /// Wakes whoever waits for the queue to be empty and for writes to be over.
     empty: Notify,
     /// More tags than this become one: everything in the namespace.
     bound: usize,
@@ -81,6 +83,7 @@ impl PurgeQueue {
         Arc::new(Self {
             state: Mutex::default(),
             any: AtomicBool::new(false),
+            tickets: AtomicUsize::new(0),
             empty: Notify::new(),
             bound,
             everything,
@@ -110,45 +113,27 @@ impl PurgeQueue {
     /// Takes a purge over and makes sure that somebody delivers it.
     fn push(self: &Arc<Self>, set: PurgeSet, store: &Arc<dyn Store>, runtime: &Handle) {
         self.delayed.fetch_add(1, Ordering::Relaxed);
-        let mut state = self.lock();
-        state.waiting.merge(set);
-        // case C12: memory is bounded; the namespace's tag stands for everything.
-        if state.waiting.tags.len() > self.bound || state.waiting.entries.len() > self.bound {
-            tracing::warn!(bound = self.bound, "too many undelivered purges: purging the whole namespace");
-            state.waiting.clear();
-            state.waiting.tags.insert(self.everything.clone());
-        }
-        self.any.store(true, Ordering::Release);
-        if !state.running {
-            state.running = true;
-            runtime.spawn(self.clone().deliver(store.clone()));
+        let start = {
+            let mut state = self.lock();
+            state.waiting.merge(set);
+            self.bound(&mut state.waiting);
+            self.any.store(true, Ordering::Release);
+            !std::mem::replace(&mut state.running, true)
+        };
+        if start {
+            // The runtime that the cache was built on may have ended; whoever writes runs on one.
+            let runtime = Handle::try_current().unwrap_or_else(|_| runtime.clone());
+            runtime.spawn(Delivery { queue: self.clone() }.run(store.clone()));
         }
     }
 
-    /// Delivers until nothing waits.
-    async fn deliver(self: Arc<Self>, store: Arc<dyn Store>) {
-        let mut pause = FIRST_PAUSE;
-        while let Some(set) = self.next() {
-            let tags: Vec<_> = set.tags.into_iter().collect();
-            let entries: Vec<_> = set.entries.into_iter().collect();
-            match store.purge(&tags, &entries).await {
-                Ok(()) => {
-                    tracing::info!(tags = tags.len(), "a delayed purge was delivered");
-                    pause = FIRST_PAUSE;
-                    self.lock().under_way.clear();
-                }
-                Err(error) => {
-                    tracing::warn!(%error, tags = tags.len(), "a purge could not be delivered; trying again");
-                    // Whichever comes first: the store says that it is back, or it is time.
-                    let _ = tokio::time::timeout(pause, store.recovered()).await;
-                    if pause < LONGEST_PAUSE {
-                        tokio::time::sleep(pause / 2).await;
-                        pause *= 2;
-                    }
-                }
-            }
+    /// case C12: memory is bounded; the namespace's tag stands for everything.
+    fn bound(&self, set: &mut PurgeSet) {
+        if set.tags.len() > self.bound || set.entries.len() > self.bound {
+            tracing::warn!(bound = self.bound, "too many undelivered purges: purging the whole namespace");
+            set.clear();
+            set.tags.insert(self.everything.clone());
         }
-        self.empty.notify_waiters();
     }
 
     /// The next set to deliver: what is under way still, and what has come since.
@@ -156,6 +141,7 @@ impl PurgeQueue {
         let mut state = self.lock();
         let waiting = std::mem::take(&mut state.waiting);
         state.under_way.merge(waiting);
+        self.bound(&mut state.under_way);
         if state.under_way.is_empty() {
             state.running = false;
             self.any.store(false, Ordering::Release);
@@ -164,12 +150,15 @@ impl PurgeQueue {
         Some(state.under_way.clone())
     }
 
-    /// Waits until everything was delivered, at most for `patience`. True if it was.
+    /// Waits until no write is under way and everything was delivered, at most for `patience`. True
+    /// if that came about.
     pub(crate) async fn drained(&self, patience: Duration) -> bool {
         let wait = async {
             loop {
-                let notified = self.empty.notified();
-                if !self.any.load(Ordering::Acquire) {
+                let mut notified = std::pin::pin!(self.empty.notified());
+                // From here on a notification is not missed.
+                notified.as_mut().enable();
+                if !self.any.load(Ordering::Acquire) && self.tickets.load(Ordering::Acquire) == 0 {
                     return;
                 }
                 notified.await;
@@ -179,10 +168,50 @@ impl PurgeQueue {
     }
 }
 
+/// The background task that delivers. However it ends, another can be started.
+struct Delivery {
+    queue: Arc<PurgeQueue>,
+}
+
+impl Delivery {
+    async fn run(self, store: Arc<dyn Store>) {
+        let mut pause = FIRST_PAUSE;
+        while let Some(set) = self.queue.next() {
+            let tags: Vec<_> = set.tags.into_iter().collect();
+            let entries: Vec<_> = set.entries.into_iter().collect();
+            match store.purge(&tags, &entries).await {
+                Ok(()) => {
+                    tracing::info!(tags = tags.len(), "a delayed purge was delivered");
+                    pause = FIRST_PAUSE;
+                    self.queue.lock().under_way.clear();
+                }
+                Err(error) => {
+                    tracing::warn!(%error, tags = tags.len(), "a purge could not be delivered; trying again");
+                    // Never at once, also if the store says that it is there: it may be there and
+                    // refuse. Then whichever comes first, that it is back or that it is time.
+                    tokio::time::sleep(pause / 2).await;
+                    let _ = tokio::time::timeout(pause / 2, store.recovered()).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+        self.queue.empty.notify_waiters();
+    }
+}
+
+impl Drop for Delivery {
+    /// Only matters if the task ended before its work did: its runtime was shut down, or the store
+    /// panicked. The next purge starts another.
+    fn drop(&mut self) {
+        self.queue.lock().running = false;
+    }
+}
+
 impl Freshness {
     /// The duty to purge: taken before a write is sent, so that the purge happens even if whoever
     /// writes goes away.
     pub(crate) fn ticket(self: &Arc<Self>, set: PurgeSet) -> PurgeTicket {
+        self.queue.tickets.fetch_add(1, Ordering::AcqRel);
         PurgeTicket { freshness: self.clone(), set: Some(set) }
     }
 
@@ -248,6 +277,9 @@ impl Drop for PurgeTicket {
         if let Some(set) = self.set.take().filter(|set| !set.is_empty()) {
             let Freshness { queue, store, runtime, .. } = &*self.freshness;
             queue.push(set, store, runtime);
+        }
+        if self.freshness.queue.tickets.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.freshness.queue.empty.notify_waiters();
         }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Request<'a> {
     pub(crate) statement: &'a Statement,
     /// The entity whose policy counts; `None` for selects that have lost their entity.
     pub(crate) entity: Option<Arc<EntityDescriptor>>,
+    /// The entity on the other side of a join whose rows come with it.
+    pub(crate) joined: Option<Arc<EntityDescriptor>>,
     /// The primary key, if this is one row by its key and all its columns.
     pub(crate) row: Option<&'a [Value]>,
     pub(crate) options: &'a ReadOptions,
@@ -52,7 +54,9 @@ where
         Ok(question) => {
             let load = || async {
                 let value = load().await?;
-                let payload = match encode::<C>(&value, &cache.inner, entity.as_deref()) {
+                // Without a family the answer depends on all user tags, and names none.
+                let tagged = entity.as_deref().filter(|_| question.family.is_some());
+                let payload = match encode::<C>(&value, &cache.inner, tagged) {
                     Ok(payload) => cache.storable(payload),
                     Err(error) => {
                         cache.inner.counters.not_stored.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -95,7 +99,10 @@ fn question<C: Codec>(
     if db.in_transaction() {
         return Err(Bypass::InTransaction);
     }
-    if entity.is_some_and(|entity| entity.policy.skip) {
+    let skipped = |entity: &Arc<EntityDescriptor>| entity.policy.skip;
+    // A select that has lost its entity may hold columns of any table that it reads.
+    let any_skipped = request.entity.is_none() && declared(cache, analysis).any(|entity| entity.policy.skip);
+    if entity.is_some_and(skipped) || request.joined.as_ref().is_some_and(skipped) || any_skipped {
         return Err(Bypass::Skipped);
     }
     if let Err(reason) = &analysis.cacheable {
@@ -174,7 +181,27 @@ fn query_question<C: Codec>(
             tags.push(tag);
         }
     }
-    Some(bare(cache, key, tags, entity))
+    let mut question = bare(cache, key, tags, entity);
+    // Tag templates of rows that cannot be asked for their columns: of a joined entity, or of any
+    // table behind a select that has lost its entity. Such an answer depends on all user tags.
+    let has_tags = |entity: &Arc<EntityDescriptor>| !entity.policy.tags.is_empty();
+    let lost = request.entity.is_none() && declared(cache, analysis).any(|entity| has_tags(&entity));
+    if request.joined.as_ref().is_some_and(has_tags) || lost {
+        if question.family.is_none() {
+            question.tags.push(inner.keys.any_user_tag());
+        }
+        question.family = None;
+    }
+    Some(question)
+}
+
+/// The tags that all row entries of an entity ask for, whatever their key.
+pub(crate) fn table_tags(cache: &Cache, entity: &EntityDescriptor) -> Vec<crate::store::TagKey> {
+    let folded = entity.table.to_lowercase();
+    let mut tags = shared_tags(cache, entity);
+    tags.push(cache.inner.keys.any_row(&folded));
+    tags.push(cache.inner.keys.table(&folded));
+    tags
 }
 
 /// The tags that every entry of an entity has.
@@ -216,6 +243,15 @@ fn bare(
         negative_ttl: negative.min(ttl),
         fresh: false,
     }
+}
+
+/// The entities declared on the tables that a select reads.
+fn declared<'a>(
+    cache: &'a Cache,
+    analysis: &'a Analysis,
+) -> impl Iterator<Item = Arc<EntityDescriptor>> + 'a {
+    let policies = analysis.reads.iter().filter_map(|table| cache.inner.registry.table(&table.fold()));
+    policies.flat_map(|policy| policy.entities.clone())
 }
 
 /// The entity declared on the first table that a select reads.

@@ -7,7 +7,7 @@ mod page;
 mod select;
 mod shape;
 
-pub(crate) use answer::row_question;
+pub(crate) use answer::{row_question, table_tags};
 pub use by_id::CachedEntity;
 pub(crate) use by_id::payload;
 

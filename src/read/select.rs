@@ -101,6 +101,7 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
             statement: &statement,
             row: by_key.as_deref(),
             entity: Some(entity),
+            joined: None,
             options: &self.options,
         };
         let load = || async {
@@ -143,6 +144,7 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
             statement: &statement,
             row: None,
             entity: Some(db.cache().inner.registry.entity::<E>()),
+            joined: None,
             options: &self.options,
         };
         let load = || async { self.query.paginate(db, 1).num_items().await };
@@ -157,7 +159,7 @@ pub(super) async fn models<E: Rebuild, C: ReadThrough>(
     options: &ReadOptions,
 ) -> Result<Vec<E::Model>, DbErr> {
     let entity = Some(db.cache().inner.registry.entity::<E>());
-    let request = Request { statement, row: None, entity, options };
+    let request = Request { statement, row: None, entity, joined: None, options };
     let load = || async {
         let rows = db.query_all_raw(statement.clone()).await?;
         rows.iter().map(|row| sea_orm::FromQueryResult::from_query_result(row, "")).collect()
@@ -187,8 +189,9 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
         let capture = Capture::new(db.get_database_backend());
         self.query.clone().one(&capture).await?;
         let statement = capture.statement()?;
-        let entity = Some(db.cache().inner.registry.entity::<E>());
-        let request = Request { statement: &statement, row: None, entity, options: &self.options };
+        let registry = &db.cache().inner.registry;
+        let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
+        let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
         answer::<OnePair<E, F>, _, _, _>(db, request, || self.query.one(db)).await
     }
 
@@ -198,8 +201,9 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
     /// The database's.
     pub async fn all<C: ReadThrough>(self, db: &C) -> Result<Vec<(E::Model, Option<F::Model>)>, DbErr> {
         let statement = self.query.build(db.get_database_backend());
-        let entity = Some(db.cache().inner.registry.entity::<E>());
-        let request = Request { statement: &statement, row: None, entity, options: &self.options };
+        let registry = &db.cache().inner.registry;
+        let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
+        let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
         answer::<AllPairs<E, F>, _, _, _>(db, request, || self.query.all(db)).await
     }
 }
@@ -211,8 +215,9 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwoMany<E, F>> {
     /// The database's.
     pub async fn all<C: ReadThrough>(self, db: &C) -> Result<Vec<(E::Model, Vec<F::Model>)>, DbErr> {
         let statement = self.query.build(db.get_database_backend());
-        let entity = Some(db.cache().inner.registry.entity::<E>());
-        let request = Request { statement: &statement, row: None, entity, options: &self.options };
+        let registry = &db.cache().inner.registry;
+        let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
+        let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
         answer::<Families<E, F>, _, _, _>(db, request, || self.query.all(db)).await
     }
 }
@@ -230,7 +235,8 @@ where
         let capture = Capture::new(db.get_database_backend());
         self.query.one(&capture).await?;
         let statement = capture.statement()?;
-        let request = Request { statement: &statement, row: None, entity: None, options: &self.options };
+        let request =
+            Request { statement: &statement, row: None, entity: None, joined: None, options: &self.options };
         let load = || async {
             let row = db.query_one_raw(statement.clone()).await?;
             row.map(S::from_raw_query_result).transpose()
@@ -244,7 +250,8 @@ where
     /// The database's.
     pub async fn all<C: ReadThrough>(self, db: &C) -> Result<Vec<S::Item>, DbErr> {
         let statement = self.query.into_statement(db.get_database_backend());
-        let request = Request { statement: &statement, row: None, entity: None, options: &self.options };
+        let request =
+            Request { statement: &statement, row: None, entity: None, joined: None, options: &self.options };
         let load = || async {
             let rows = db.query_all_raw(statement.clone()).await?;
             rows.into_iter().map(S::from_raw_query_result).collect()

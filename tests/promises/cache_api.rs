@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{QueryOrder, entity::prelude::*};
+use sea_orm::{QueryOrder, TransactionTrait, entity::prelude::*};
 use sea_orm_cache::{
     Cache, CacheBuilder, CacheError, TableStats, TtlSpec,
     prelude::*,
@@ -698,4 +698,22 @@ async fn each_call_costs_the_round_trips_that_it_says() {
     cache.set("c", &1_u8, tagged()).await.unwrap();
     assert_eq!(costs!(2, other.get::<u8>("c")).unwrap(), Some(1));
     assert_eq!(costs!(1, other.get::<u8>("c")).unwrap(), Some(1));
+}
+
+// case G8
+#[tokio::test]
+async fn what_is_printed_for_debugging_holds_no_keys_and_no_rows() {
+    for world in World::on_each_store().await {
+        let secret = "ada@example.org";
+        retitled(1, secret).update(&world.db).await.unwrap();
+        world.title(1).await;
+        let load = async || Ok::<_, Infallible>(secret.to_owned());
+        world.cache().get_or_load(secret, options().tag(secret), load).await.unwrap();
+        let tx = world.db.begin().await.unwrap();
+        retitled(1, "x").update(&tx).await.unwrap();
+        let printed = format!("{:?} {:?} {tx:?}", world.cache(), world.db);
+        tx.rollback().await.unwrap();
+        assert!(!printed.contains("ada") && !printed.contains(":book:"), "{printed}");
+        assert!(printed.len() < 1000, "{printed}");
+    }
 }

@@ -216,3 +216,13 @@ async fn a_thousand_concurrent_reads_of_one_missing_key_make_one_query() {
         assert_eq!(stats.reads, 1000);
     }
 }
+
+// case B5
+#[tokio::test]
+async fn who_asks_after_a_delete_is_not_answered_by_a_load_from_before_it() {
+    for (store, cache) in caches().await {
+        assert_eq!(load_now(&cache, EntryOptions::new(), "first").await, "first");
+        cache.delete("key").await.unwrap();
+        assert_eq!(load_now(&cache, EntryOptions::new(), "second").await, "second", "{store:?}");
+    }
+}

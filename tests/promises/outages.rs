@@ -163,6 +163,41 @@ async fn a_purge_that_a_store_refuses_is_delivered_when_it_no_longer_does() {
     }
 }
 
+// case C3: the entry names a tag that its reader does not.
+#[tokio::test]
+async fn an_entry_is_not_served_while_the_purge_of_any_of_its_tags_is_queued() {
+    for (gate, cache) in gated_caches().await {
+        let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+        let db = world.plain().clone().cached_by(cache.clone());
+        cache.set("dashboard", &1, EntryOptions::new().entity(crate::entity::book::Entity)).await.unwrap();
+        assert_eq!(cache.get::<i32>("dashboard").await.unwrap(), Some(1));
+        gate.refuse_purges(true);
+        retitled(1, "new").update(&db).await.unwrap();
+        assert_eq!(cache.get::<i32>("dashboard").await.unwrap(), None, "{}", cache.store_name());
+        gate.refuse_purges(false);
+        assert!(cache.drain(SOON).await);
+        assert_eq!(cache.get::<i32>("dashboard").await.unwrap(), None);
+    }
+}
+
+// case C12
+#[tokio::test]
+async fn a_queue_that_cannot_be_delivered_stays_small() {
+    for (gate, _) in gated_caches().await {
+        let cache = Cache::builder().namespace("small").store(gate.clone()).max_undelivered(10);
+        let cache = cache.build().await.unwrap();
+        gate.refuse_purges(true);
+        for round in 0..200 {
+            cache.invalidate_tag(&format!("tag {round}")).await;
+            tokio::task::yield_now().await;
+            let waiting = cache.stats().undelivered_tags;
+            assert!(waiting <= 2 * 11, "{waiting} tags wait");
+        }
+        gate.refuse_purges(false);
+        assert!(cache.drain(SOON).await);
+    }
+}
+
 // case A22
 #[tokio::test]
 async fn a_purge_that_fails_never_fails_the_write_and_is_not_silent() {

@@ -460,3 +460,69 @@ async fn all_tables_of_a_transaction_are_purged_together() {
         assert_eq!(publisher.unwrap().name, "Renamed", "{world}");
     }
 }
+
+// MySQL commits by itself around DDL; what comes after it in the same "transaction" is on its own.
+#[tokio::test]
+async fn what_a_database_commits_by_itself_is_purged_whatever_becomes_of_the_transaction() {
+    let Some(world) = World::new(Backend::MariaDb, crate::world::StoreKind::Redis).await else { return };
+    for (id, rolled_back) in [(1, true), (2, false)] {
+        for id in [id, id + 2] {
+            world.title(id).await;
+        }
+        let tx = world.db.begin().await.unwrap();
+        retitled(id, "before").update(&tx).await.unwrap();
+        tx.execute_unprepared("CREATE TABLE IF NOT EXISTS by_itself (id INT)").await.unwrap();
+        assert_eq!(world.title(id).await.as_deref(), Some("before"), "committed by the database");
+        retitled(id + 2, "after").update(&tx).await.unwrap();
+        assert_eq!(world.title(id + 2).await.as_deref(), Some("after"), "visible at once");
+        if rolled_back {
+            let _ = tx.rollback().await;
+        } else {
+            drop(tx);
+        }
+        for (id, expected) in [(id, "before"), (id + 2, "after")] {
+            let truth = book::Entity::find_by_id(id).one(world.plain()).await.unwrap().unwrap();
+            assert_eq!(truth.title, expected, "what the database says");
+            assert_eq!(world.title(id).await.as_deref(), Some(expected));
+        }
+    }
+}
+
+// case A28, inside a transaction
+#[tokio::test]
+async fn a_transaction_ended_by_text_purges_what_is_written_after_it() {
+    for world in World::all().await {
+        for (id, text) in [(1, "COMMIT"), (2, "ROLLBACK")] {
+            world.title(id).await;
+            let tx = world.db.begin().await.unwrap();
+            tx.execute_unprepared(text).await.unwrap();
+            retitled(id, text).update(&tx).await.unwrap();
+            assert_eq!(world.title(id).await.as_deref(), Some(text), "{world}: visible at once");
+            let _ = tx.rollback().await;
+            assert_eq!(world.title(id).await.as_deref(), Some(text), "{world}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_nested_transaction_that_outlives_the_one_around_it_purges_when_it_commits() {
+    for world in World::all().await {
+        for id in [1, 2] {
+            world.title(id).await;
+        }
+        let outer = world.db.begin().await.unwrap();
+        let inner = outer.begin().await.unwrap();
+        retitled(1, "inner").update(&inner).await.unwrap();
+        // This releases the savepoint only; the database's transaction goes on.
+        outer.commit().await.unwrap();
+        world.title(1).await;
+        retitled(2, "later").update(&inner).await.unwrap();
+        world.title(2).await;
+        inner.commit().await.unwrap();
+        for (id, expected) in [(1, "inner"), (2, "later")] {
+            let truth = book::Entity::find_by_id(id).one(world.plain()).await.unwrap().unwrap();
+            assert_eq!(truth.title, expected, "{world}: what the database says");
+            assert_eq!(world.title(id).await.as_deref(), Some(expected), "{world}");
+        }
+    }
+}
