@@ -1,4 +1,4 @@
-//! Redis in front of a SeaORM application, and never wrong about it.
+//! Redis in front of a SeaORM application.
 //!
 //! 1. Wrap the connection: [`CachedConnection`] stands wherever a `DatabaseConnection` stood.
 //! 2. Declare policy on the entity: `#[derive(CacheEntity)] #[cache(ttl = "10m")]`.
@@ -7,6 +7,18 @@
 //!
 //! Every INSERT, UPDATE and DELETE that goes through the connection purges what it made wrong:
 //! after COMMIT, never before, never on ROLLBACK.
+//!
+//! | what you need | where it is |
+//! |---|---|
+//! | wrap a connection, transactions, streams | [`CachedConnection`], [`CachedTransaction`], [`CachedBy`] |
+//! | `.cached()` reads, reads by primary key | [`CachedQuery`], [`CachedSelect`], [`CachedEntity`] |
+//! | policy on an entity | [`macro@CacheEntity`], [`EntityPolicy`] |
+//! | entries of your own, invalidation, statistics | [`Cache`], [`EntryOptions`], [`CacheStats`] |
+//! | configuration | [`CacheBuilder`], [`CacheConfig`] |
+//! | loading at start-up | [`WarmUp`] |
+//! | Redis, in process, or your own | [`stores`] |
+//!
+//! What is promised, and what is not, is in `docs/contract.md` of the repository.
 
 mod cache;
 mod config;
@@ -31,7 +43,6 @@ pub use entity::{
     WarmUpPolicy,
 };
 pub use error::CacheError;
-pub use freshness::Bypass;
 pub use observe::{CacheStats, TableStats};
 pub use read::{CachedEntity, CachedPaginator, CachedQuery, CachedSelect};
 #[cfg(feature = "macros")]
@@ -43,7 +54,8 @@ pub mod stores {
     #[cfg(feature = "redis")]
     pub use crate::store::redis::{RedisConfig, RedisStore};
     pub use crate::store::{
-        EntryKey, EntryWrite, Found, MemoryStore, Stamp, Store, StoreError, TagKey, TagProbe, TagState,
+        EntryKey, EntryWrite, Found, MemoryStore, Stamp, Store, StoreError, StoreState, TagKey, TagProbe,
+        TagState,
     };
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Effects {
 }
 
 impl WriteSet {
-    /// Adds what came later. Beyond `max_rows` rows, the tables' rows are purged as a whole.
+    /// Adds what came later. Beyond `max_row_tags` rows, the tables' rows are purged as a whole.
     pub(crate) fn merge(&mut self, later: Self, inner: &Inner) {
         self.tables.extend(later.tables);
         self.rows.merge(later.rows);

@@ -118,8 +118,8 @@ impl EntityPolicy {
         self
     }
 
-    /// A column by which lists are read: a cached select that pins it depends on the rows with
-    /// that value, not on the whole table.
+    /// A column by which lists are read. It is checked and remembered for the release that narrows
+    /// the purge of such lists; today a list depends on its whole table.
     #[must_use]
     pub fn index(mut self, column: &'static str) -> Self {
         self.index.push(column);

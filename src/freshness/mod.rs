@@ -5,15 +5,21 @@
 //! taken *before* the load began. So an entry filled by a slow reader, whose load began before a
 //! write was purged, carries a dead stamp and is never served.
 //!
-//! Source of the protocol: section 7 of the design, `docs/contract.md` in this repository.
+//! What this keeps and what it does not is written in `docs/contract.md`; the keys are in
+//! `docs/keys-and-tags.md`.
 
 mod entry;
 mod fetch;
+mod fill;
 mod flight;
+mod glance;
 mod hints;
+mod look;
 mod purge;
+mod question;
 
 pub(crate) use entry::{Decoded, Entry, PayloadKind};
-pub use fetch::{Bypass, Outcome};
-pub(crate) use fetch::{Freshness, Loaded, Look, Payload, Question, Stamps};
+pub(crate) use fetch::Freshness;
+pub(crate) use look::Look;
 pub(crate) use purge::{Finishing, PurgeQueue, PurgeSet, PurgeTicket};
+pub(crate) use question::{Bypass, Fetched, Loaded, Outcome, Payload, Question, Stamps};

@@ -6,10 +6,10 @@ use sea_orm::{DbErr, Statement, Value};
 
 use super::codec::{Codec, decode, encode};
 use crate::{
-    Bypass, Cache, ReadThrough,
+    Cache, ReadThrough,
     connection::dialect,
     entity::{EntityDescriptor, TtlSpec, encode_values, value_text},
-    freshness::{Loaded, Outcome, Question},
+    freshness::{Bypass, Loaded, Outcome, Question},
     keys::KeyHash,
     statement::Analysis,
 };

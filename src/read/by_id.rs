@@ -16,9 +16,9 @@ use super::{
     codec::{OneModel, decode, encode},
 };
 use crate::{
-    Bypass, Cache, ReadThrough,
+    Cache, ReadThrough,
     entity::{EntityDescriptor, KeyText, value_text},
-    freshness::{Look, Outcome, Question, Stamps},
+    freshness::{Bypass, Look, Outcome, Question, Stamps},
 };
 
 /// Keys per IN query; databases bound the number of parameters.

@@ -111,7 +111,7 @@ pub trait Store: Debug + Send + Sync + 'static {
         StoreState::Ready
     }
 
-    /// A word for logs and `explain`: `memory`, `redis`.
+    /// A word for logs and [`Cache::store_name`](crate::Cache::store_name): `memory`, `redis`.
     fn name(&self) -> &'static str;
 }
 

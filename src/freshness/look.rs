@@ -1,0 +1,201 @@
+//! Looking: is there an entry, and do its tags still carry the stamps that it recorded?
+//!
+//! One round trip, which also puts down stamps where they may be missing; two when tags turned out
+//! to be absent that were thought to be stamped, or when an entry names tags of its own.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::{
+    Bypass, Decoded, Freshness, PayloadKind, Question, Stamps,
+    glance::{Glance, only_look, proposal},
+};
+use crate::store::{StoreError, TagKey, TagProbe, TagState};
+
+/// What looking found for one question.
+pub(crate) enum Look {
+    Hit { kind: PayloadKind, payload: Bytes },
+    Miss(Stamps),
+    Bypass(Bypass),
+}
+
+impl Freshness {
+    /// Looks at one question.
+    pub(crate) async fn look(&self, question: &Question) -> Look {
+        match self.look_many(std::slice::from_ref(question)).await.pop() {
+            Some(look) => look,
+            None => Look::Bypass(Bypass::StoreAway),
+        }
+    }
+
+    /// Looks at many questions in one round trip, or two when tags turned out to be absent.
+    pub(crate) async fn look_many(&self, questions: &[Question]) -> Vec<Look> {
+        let all = |reason| questions.iter().map(|_| Look::Bypass(reason)).collect();
+        if self
+            .queue
+            .holds_back(questions.iter().flat_map(|question| question.tags.iter().chain(&question.also)))
+        {
+            return all(Bypass::PurgePending);
+        }
+        let taken_at = Instant::now();
+        let mut glance = Glance::default();
+        let mut keys = Vec::with_capacity(questions.len());
+        for question in questions {
+            keys.push(question.key.clone());
+            for tag in question.tags.iter().chain(&question.also) {
+                glance.ask(tag, || self.probe(tag, question.ttl));
+            }
+            for tag in self.hints.more(&question.key).iter().flat_map(|more| more.iter()) {
+                glance.ask(tag, || self.probe(tag, question.ttl));
+            }
+        }
+        let entries = match self.store.read(&keys, &glance.probes).await {
+            Ok(found) if found.entries.len() == keys.len() && glance.take(&found) => found.entries,
+            Ok(_) => return all(Bypass::StoreAway),
+            Err(error) => return self.unanswered(error, questions),
+        };
+        let sights: Vec<_> = questions
+            .iter()
+            .zip(entries)
+            .map(|(question, bytes)| Sight::of(question, bytes, &glance))
+            .collect();
+        let looked_twice = match self.look_again(questions, &sights, &mut glance).await {
+            Ok(looked_twice) => looked_twice,
+            Err(error) => return self.unanswered(error, questions),
+        };
+        for (tag, state) in glance.answers() {
+            match state {
+                TagState::Stamp(_) => self.hints.saw_stamp(tag),
+                _ => self.hints.saw_no_stamp(tag),
+            }
+        }
+        let looks = questions
+            .iter()
+            .zip(sights)
+            .map(|(question, sight)| self.judge(question, sight, &glance, (taken_at, looked_twice)))
+            .collect();
+        // A purge that failed while we were asking has left its tags in the queue.
+        if self
+            .queue
+            .holds_back(questions.iter().flat_map(|question| question.tags.iter().chain(&question.also)))
+        {
+            return all(Bypass::PurgePending);
+        }
+        looks
+    }
+
+    /// The second round trip, if one is needed (then the answer is true): tags that only an entry's content names, and
+    /// stamps for tags that were thought to carry one.
+    async fn look_again(
+        &self,
+        questions: &[Question],
+        sights: &[Sight],
+        glance: &mut Glance,
+    ) -> Result<bool, StoreError> {
+        let mut again = Glance::default();
+        for (question, sight) in questions.iter().zip(sights) {
+            match sight {
+                Sight::Entry(entry) => {
+                    for tag in entry.more().filter(|tag| glance.state(tag).is_none()) {
+                        again.ask(tag, || only_look(tag));
+                    }
+                }
+                Sight::Nothing => {
+                    for tag in question.tags.iter().chain(&question.also) {
+                        if glance.state(tag) == Some(TagState::Absent) {
+                            again.ask(tag, || proposal(tag, question.ttl));
+                        }
+                    }
+                }
+            }
+        }
+        if again.probes.is_empty() {
+            return Ok(false);
+        }
+        let found = self.store.read(&[], &again.probes).await?;
+        if !again.take(&found) || again.incarnation != glance.incarnation {
+            let reason = "the store was replaced by another between two questions".to_owned();
+            return Err(StoreError::Unreachable { reason });
+        }
+        glance.absorb(again);
+        Ok(true)
+    }
+
+    fn judge(&self, question: &Question, sight: Sight, glance: &Glance, how: (Instant, bool)) -> Look {
+        if let Sight::Entry(entry) = sight {
+            let names_all = question.also.iter().all(|tag| entry.more().any(|there| there == tag));
+            // case C3: a purge of one of them may be queued.
+            if self.queue.holds_back(entry.more()) {
+                return Look::Bypass(Bypass::PurgePending);
+            }
+            if names_all && entry.more_holds(|tag| glance.state_ref(tag)) {
+                if entry.more().len() > 0 {
+                    self.hints.saw_more(&question.key, entry.more().cloned().collect());
+                }
+                return Look::Hit { kind: entry.kind, payload: entry.payload };
+            }
+            self.hints.saw_more(&question.key, entry.more().cloned().collect());
+        }
+        let (taken_at, looked_twice) = how;
+        let mut stamps = Stamps {
+            taken_at,
+            looked_twice,
+            incarnation: glance.incarnation,
+            asked: Vec::with_capacity(question.tags.len()),
+            more: Vec::new(),
+        };
+        for tag in &question.tags {
+            match glance.state(tag) {
+                Some(TagState::Stamp(stamp)) => stamps.asked.push(stamp),
+                Some(TagState::Barrier) => return Look::Bypass(Bypass::Barrier),
+                _ => return Look::Bypass(Bypass::NoStamp),
+            }
+        }
+        for tag in &question.also {
+            match glance.state(tag) {
+                Some(TagState::Stamp(stamp)) => stamps.more.push((tag.clone(), stamp)),
+                Some(TagState::Barrier) => return Look::Bypass(Bypass::Barrier),
+                _ => return Look::Bypass(Bypass::NoStamp),
+            }
+        }
+        for tag in self.hints.more(&question.key).iter().flat_map(|more| more.iter()) {
+            if let Some(TagState::Stamp(stamp)) = glance.state(tag) {
+                self.hints.saw_content_stamp(tag, stamp);
+                stamps.more.push((tag.clone(), stamp));
+            }
+        }
+        Look::Miss(stamps)
+    }
+
+    fn probe(&self, tag: &TagKey, ttl: Duration) -> TagProbe {
+        if self.hints.is_stamped(tag) { only_look(tag) } else { proposal(tag, ttl) }
+    }
+
+    fn unanswered(&self, error: StoreError, questions: &[Question]) -> Vec<Look> {
+        tracing::debug!(%error, "the cache store did not answer a read");
+        questions.iter().map(|_| Look::Bypass(Bypass::StoreAway)).collect()
+    }
+}
+
+/// An entry that may yet be valid, or nothing of use.
+enum Sight {
+    Entry(Decoded),
+    Nothing,
+}
+
+impl Sight {
+    fn of(question: &Question, bytes: Option<Bytes>, glance: &Glance) -> Self {
+        if question.fresh {
+            return Self::Nothing;
+        }
+        let Some(bytes) = bytes else { return Self::Nothing };
+        let Some(entry) = Decoded::read(&question.key, &question.tags, &bytes) else {
+            tracing::debug!("an entry could not be read: a miss");
+            return Self::Nothing;
+        };
+        let found: Vec<_> =
+            question.tags.iter().map(|tag| glance.state(tag).unwrap_or(TagState::Absent)).collect();
+        if entry.holds(glance.incarnation, &found) { Self::Entry(entry) } else { Self::Nothing }
+    }
+}

@@ -1,0 +1,126 @@
+//! What a read asks of the cache, and the words for how it was answered.
+
+use std::time::{Duration, Instant};
+
+use super::PayloadKind;
+use crate::store::{EntryKey, Stamp, TagKey};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Question {
+    pub(crate) key: EntryKey,
+    /// The tags that any entry under this key may depend on. Every reader and filler of the key
+    /// names the same ones in the same order.
+    pub(crate) tags: Vec<TagKey>,
+    /// Those of the tags, by position, that an entry does not depend on once it holds something:
+    /// the table's tag, of a row that exists.
+    pub(crate) only_if_missing: Vec<usize>,
+    /// That of the tags, by position, which every invalidation of a tag by hand purges. Asked for
+    /// when the content may name tags that were not stamped before the load.
+    pub(crate) family: Option<usize>,
+    /// Further tags that the caller knows. Readers of the same key need not agree on them: the
+    /// entry names them itself.
+    pub(crate) also: Vec<TagKey>,
+    pub(crate) ttl: Duration,
+    pub(crate) negative_ttl: Duration,
+    /// Do not look, load and refill.
+    pub(crate) fresh: bool,
+}
+
+/// What a load brought: the value for the caller, and the payload for the store.
+pub(crate) struct Loaded<T> {
+    pub(crate) value: T,
+    /// `None`: not to be stored (too big, or it would not come back as it was).
+    pub(crate) payload: Option<Payload>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Payload {
+    pub(crate) kind: PayloadKind,
+    pub(crate) bytes: Vec<u8>,
+    /// Tags that only the content names.
+    pub(crate) more: Vec<TagKey>,
+    /// The content names too many tags: depend on all of them at once.
+    pub(crate) depends_on_family: bool,
+}
+
+/// Why a read did not use the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bypass {
+    /// The cache is switched off.
+    Disabled,
+    /// The read is inside a transaction.
+    InTransaction,
+    /// The statement cannot be cached.
+    Uncacheable,
+    /// The entity is declared `skip`.
+    Skipped,
+    /// The store is away or answered with an error.
+    StoreAway,
+    /// A writer's COMMIT is in flight on one of the tags.
+    Barrier,
+    /// A purge of one of the tags has not been delivered yet.
+    PurgePending,
+    /// The store took no stamp for one of the tags.
+    NoStamp,
+}
+
+impl std::fmt::Display for Bypass {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Disabled => "the cache is switched off",
+            Self::InTransaction => "inside a transaction",
+            Self::Uncacheable => "the statement cannot be cached",
+            Self::Skipped => "the entity is declared skip",
+            Self::StoreAway => "the cache store is away",
+            Self::Barrier => "a write to it is being committed",
+            Self::PurgePending => "a purge of it has not been delivered yet",
+            Self::NoStamp => "the cache store took no stamp",
+        })
+    }
+}
+
+/// How a read was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// From the store.
+    Hit,
+    /// Loaded, and handed to the store.
+    Miss,
+    /// By the load of another task that asked for the same at the same time.
+    Joined,
+    /// From the database alone.
+    Bypass(Bypass),
+}
+
+/// An answered read.
+#[derive(Debug)]
+pub(crate) struct Fetched<T> {
+    pub(crate) value: T,
+    pub(crate) outcome: Outcome,
+}
+
+/// Stamps taken before a load.
+#[derive(Clone, Debug)]
+pub(crate) struct Stamps {
+    /// No later than when the stamps were read.
+    pub(super) taken_at: Instant,
+    /// It took two round trips to get them.
+    pub(super) looked_twice: bool,
+    /// The life of the store that they are from.
+    pub(super) incarnation: u64,
+    pub(super) asked: Vec<Stamp>,
+    /// Of the further tags that the caller named, in that order; behind them, of those that the
+    /// entry's content named when it was last seen.
+    pub(super) more: Vec<(TagKey, Stamp)>,
+}
+
+impl Stamps {
+    /// What a flight is known by: the life of the store, and the stamps of all tags that the caller
+    /// named. Those that only a hint named are left out, since two callers may have different hints.
+    pub(super) fn flight(&self, question: &Question) -> Vec<u64> {
+        let named = self.more.iter().take(question.also.len()).map(|(_, stamp)| stamp);
+        let stamps = self.asked.iter().chain(named).map(|stamp| stamp.get());
+        std::iter::once(self.incarnation).chain(stamps).collect()
+    }
+}
