@@ -248,7 +248,10 @@ impl Cache {
         for (key, value) in entries {
             let bytes = encode_own(*value).map_err(|error| CacheError::Unwritable {
                 key: (*key).to_owned(),
-                reason: error.to_string(),
+                reason: match error {
+                    CodecError::Unwritable(reason) => reason,
+                    other => other.to_string(),
+                },
             })?;
             let limit = self.inner.config.max_entry_bytes;
             if bytes.len() > limit {

@@ -13,7 +13,8 @@ pub enum CacheError {
     /// The store did not do what it was asked.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A value cannot be written in the cache's format.
+    /// A value cannot be written in the cache's format. Holds the caller's key and what the type's
+    /// `Serialize` said: mind where it is logged.
     #[error("the value for cache key {key:?} cannot be stored: {reason}")]
     Unwritable {
         /// The key as the caller gave it.

@@ -8,6 +8,7 @@ use std::{
     collections::BTreeSet,
     fmt,
     future::{Future, IntoFuture},
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -90,7 +91,7 @@ pub struct LoaderReport {
     pub bytes: u64,
     /// How long it took.
     pub took: Duration,
-    /// Why it ended early, if it did.
+    /// Why it ended early, if it did: the database's error text, which may hold values.
     pub error: Option<String>,
 }
 
@@ -293,7 +294,12 @@ impl WarmUp {
     async fn run_loader(&self, name: String, loader: WarmUpLoader) -> LoaderReport {
         let start = Instant::now();
         let progress = WarmUpProgress::new(&name, self.callback.clone());
-        let error = loader(self.db.clone(), progress.clone()).await.err().map(|error| error.to_string());
+        // One loader that panics must not take the others with it.
+        let run = AssertUnwindSafe(loader(self.db.clone(), progress.clone())).catch_unwind().await;
+        let error = match run {
+            Ok(result) => result.err().map(|error| error.to_string()),
+            Err(_) => Some("the loader panicked".to_owned()),
+        };
         let (entries, bytes) = progress.counts();
         let report = LoaderReport { loader: name, entries, bytes, took: start.elapsed(), error };
         match &report.error {

@@ -21,7 +21,8 @@ use serde::{
 pub enum CodecError {
     #[error("the bytes do not hold {expected}")]
     Malformed { expected: &'static str },
-    #[error("the value cannot be written: {0}")]
+    // Not in the text: what a user's `Serialize` says may hold data, and this one is logged.
+    #[error("the value cannot be written")]
     Unwritable(String),
     #[error("the value does not come back as it was")]
     NotFaithful,

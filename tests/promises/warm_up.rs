@@ -149,17 +149,19 @@ async fn a_loader_that_fails_does_not_stop_the_others() {
             progress.add(3, 30);
             Ok(())
         });
+        world.db.register_warm_up("panics", async |_, _| panic!("a loader that panics"));
         // A declared one whose table is away fails too.
         world.database.execute("ALTER TABLE book RENAME TO hidden").await;
-        let report = world.db.warm_up().concurrency(1).only(["book", "broken", "publisher", "sound"]).await;
+        let report =
+            world.db.warm_up().concurrency(1).only(["book", "broken", "panics", "publisher", "sound"]).await;
         world.database.execute("ALTER TABLE hidden RENAME TO book").await;
         assert_eq!(report.skipped, None, "{world}");
-        let expected = [("book", 0), ("broken", 2), ("publisher", 2), ("sound", 3)];
+        let expected = [("book", 0), ("broken", 2), ("panics", 0), ("publisher", 2), ("sound", 3)];
         assert_eq!(entries(&report), expected.into(), "{world}");
         let mut failed: Vec<_> = report.failures().collect();
         failed.sort_by_key(|loader| loader.loader.clone());
         let names: Vec<_> = failed.iter().map(|loader| loader.loader.as_str()).collect();
-        assert_eq!(names, ["book", "broken"], "{world}");
+        assert_eq!(names, ["book", "broken", "panics"], "{world}");
         assert!(failed[1].error.as_ref().unwrap().contains("no such luck"), "{world}: {failed:?}");
         arrives(&world, "row:publisher:2").await;
         let read = publisher::Entity::find_by_id(2).cached().one(&world.db);
