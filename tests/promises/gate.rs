@@ -102,11 +102,11 @@ impl Store for Gate {
 pub async fn gated_caches() -> Vec<(Arc<Gate>, sea_orm_cache::Cache)> {
     use sea_orm_cache::{
         Cache,
-        stores::{MemoryStore, RedisConfig, RedisStore},
+        stores::{MemoryStore, RedisStore},
     };
     let mut stores: Vec<Arc<dyn Store>> = vec![Arc::new(MemoryStore::with_capacity(1 << 20))];
     if let Some(url) = crate::support::shared_redis_url() {
-        stores.push(Arc::new(RedisStore::connect(RedisConfig::new(url)).await.unwrap()));
+        stores.push(Arc::new(RedisStore::connect(crate::world::patient(url)).await.unwrap()));
     }
     let mut caches = Vec::new();
     for store in stores {

@@ -7,13 +7,13 @@ use sea_orm::{ActiveValue::Set, entity::prelude::*};
 use sea_orm_cache::{
     Cache,
     prelude::*,
-    stores::{EntryKey, EntryWrite, MemoryStore, RedisConfig, RedisStore, Store, TagKey, TagProbe, TagState},
+    stores::{EntryKey, EntryWrite, MemoryStore, RedisStore, Store, TagKey, TagProbe, TagState},
 };
 
 use crate::{
     entity::{book, book_author},
     support::{Backend, PrivateRedis, redis_command, shared_redis_url, unique_namespace},
-    world::{StoreKind, World, caches, retitled},
+    world::{StoreKind, World, caches, patient, retitled},
 };
 
 async fn redis(url: &str, arguments: &[&str]) -> Value {
@@ -32,7 +32,7 @@ async fn opened() -> Vec<(std::sync::Arc<dyn Store>, CachedConnection, World)> {
     let mut stores: Vec<std::sync::Arc<dyn Store>> =
         vec![std::sync::Arc::new(MemoryStore::with_capacity(1 << 20))];
     if let Some(url) = shared_redis_url() {
-        stores.push(std::sync::Arc::new(RedisStore::connect(RedisConfig::new(url)).await.unwrap()));
+        stores.push(std::sync::Arc::new(RedisStore::connect(patient(url)).await.unwrap()));
     }
     let mut opened = Vec::new();
     for store in stores {
@@ -92,7 +92,8 @@ async fn namespaces_do_not_see_each_other() {
     let name = unique_namespace();
     let mut dbs = Vec::new();
     for namespace in [name.clone(), format!("{name}2"), format!("{name}:t"), format!("{name}:")] {
-        let cache = Cache::builder().namespace(namespace).redis(&url).build().await.unwrap();
+        let cache =
+            Cache::builder().namespace(namespace).redis_with(patient(url.clone())).build().await.unwrap();
         dbs.push(world.plain().clone().cached_by(cache));
     }
     for db in &dbs {
@@ -259,7 +260,7 @@ async fn an_entry_whose_stamp_is_gone_is_a_miss() {
 async fn purges_never_scan() {
     let Some(server) = PrivateRedis::start().await else { return };
     let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
-    let cache = Cache::builder().namespace("f17").redis(server.url()).build().await.unwrap();
+    let cache = Cache::builder().namespace("f17").redis_with(patient(server.url())).build().await.unwrap();
     let db = world.plain().clone().cached_by(cache);
     for id in 1..=12 {
         crate::world::title(&db, id).await;
@@ -288,7 +289,8 @@ async fn a_namespace_of_glob_characters_touches_nothing_outside_itself() {
         redis(&url, &["SET", &key, "theirs", "PX", "600000"]).await;
     }
     for namespace in ["*", "?", "[a-z]*", "\\", &format!("{}*", &foreign[..foreign.len() - 1])] {
-        let cache = Cache::builder().namespace(namespace).redis(&url).build().await.unwrap();
+        let cache =
+            Cache::builder().namespace(namespace).redis_with(patient(url.clone())).build().await.unwrap();
         cache.set("own", &1, EntryOptions::new()).await.unwrap();
         assert!(cache.keys(1000).await.unwrap().iter().all(|key| !key.contains(&foreign)), "{namespace}");
         cache.invalidate_pattern("*").await.unwrap();
@@ -311,7 +313,7 @@ async fn a_user_with_the_few_commands_that_are_needed_and_another_database_will_
     server.command(&rules).await;
     let url = format!("redis://cache:secret@{}/3", server.address());
     let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
-    let cache = Cache::builder().namespace("f21").redis(url).build().await.unwrap();
+    let cache = Cache::builder().namespace("f21").redis_with(patient(url)).build().await.unwrap();
     let db = world.plain().clone().cached_by(cache);
     crate::world::title(&db, 1).await;
     crate::world::title(&db, 1).await;
@@ -330,7 +332,8 @@ async fn every_key_that_is_touched_begins_with_the_namespace() {
     let proxy = crate::support::Proxy::for_redis(&server.url()).await;
     proxy.record();
     let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
-    let cache = Cache::builder().namespace("f22").redis(proxy.redis_url()).build().await.unwrap();
+    let cache =
+        Cache::builder().namespace("f22").redis_with(patient(proxy.redis_url())).build().await.unwrap();
     let db = world.plain().clone().cached_by(cache);
     crate::world::title(&db, 1).await;
     book::Entity::find().cached().all(&db).await.unwrap();
@@ -359,7 +362,7 @@ async fn every_key_that_is_touched_begins_with_the_namespace() {
 async fn a_full_redis_still_serves_reads_and_purges() {
     let Some(server) = PrivateRedis::start().await else { return };
     let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
-    let cache = Cache::builder().namespace("full").redis(server.url()).build().await.unwrap();
+    let cache = Cache::builder().namespace("full").redis_with(patient(server.url())).build().await.unwrap();
     let db = world.plain().clone().cached_by(cache);
     crate::world::title(&db, 1).await;
     crate::world::title(&db, 1).await;

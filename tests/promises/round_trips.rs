@@ -8,7 +8,7 @@ use sea_orm_cache::{Cache, prelude::*};
 use crate::{
     entity::{book, shelf},
     support::{Backend, PrivateRedis, Proxy, eventually},
-    world::{StoreKind, World, retitled, title},
+    world::{StoreKind, World, patient, retitled, title},
 };
 
 struct Counted {
@@ -23,7 +23,8 @@ impl Counted {
         let server = PrivateRedis::start().await?;
         let proxy = Proxy::for_redis(&server.url()).await;
         let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
-        let cache = Cache::builder().namespace("wire").redis(proxy.redis_url()).build().await.unwrap();
+        let cache =
+            Cache::builder().namespace("wire").redis_with(patient(proxy.redis_url())).build().await.unwrap();
         cache.ping().await.unwrap();
         let db = world.plain().clone().cached_by(cache);
         Some(Self { db, proxy, server, world })
@@ -108,7 +109,8 @@ async fn a_miss_after_somebody_elses_purge_waits_for_two_round_trips_at_most() {
     let Some(wire) = Counted::open().await else { return };
     title(&wire.db, 1).await;
     wire.settle().await;
-    let other = Cache::builder().namespace("wire").redis(wire.server.url()).build().await.unwrap();
+    let other =
+        Cache::builder().namespace("wire").redis_with(patient(wire.server.url())).build().await.unwrap();
     let other = wire.world.plain().clone().cached_by(other);
     retitled(1, "new").update(&other).await.unwrap();
     // Redis answers twice and then not at all: the read must not need a third answer.
