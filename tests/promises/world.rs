@@ -146,7 +146,7 @@ impl World {
         (value, after.hits > before.hits)
     }
 
-    /// Is the row's entry valid? Asks without filling what is not: reads twice where it must.
+    /// Was the row's entry valid? Asking is a cached read, so it fills what was not.
     pub async fn book_is_cached(&self, id: i64) -> bool {
         self.is_hit(self.title(id)).await.1
     }
