@@ -156,7 +156,7 @@ impl Cache {
             freshness: Arc::new(Freshness::new(store, queue, runtime)),
             registry,
             counters: Counters::default(),
-            memo: Memo::with_capacity(MEMO_BYTES),
+            memo: Memo::new(MEMO_BYTES, Arc::default()),
             loaders: crate::warmup::Loaders::default(),
             config,
         };

@@ -175,8 +175,8 @@ fn query_question<C: Codec>(
         Some(entity) => shared_tags(cache, entity),
         None => vec![inner.keys.everything()],
     };
-    for table in &analysis.reads {
-        let tag = inner.keys.table(&table.fold());
+    for read in &analysis.reads {
+        let tag = inner.keys.table(&read.table.fold());
         if !tags.contains(&tag) {
             tags.push(tag);
         }
@@ -250,20 +250,20 @@ fn declared<'a>(
     cache: &'a Cache,
     analysis: &'a Analysis,
 ) -> impl Iterator<Item = Arc<EntityDescriptor>> + 'a {
-    let policies = analysis.reads.iter().filter_map(|table| cache.inner.registry.table(&table.fold()));
+    let policies = analysis.reads.iter().filter_map(|read| cache.inner.registry.table(&read.table.fold()));
     policies.flat_map(|policy| policy.entities.clone())
 }
 
 /// The entity declared on the first table that a select reads.
 fn entity_of(cache: &Cache, analysis: &Analysis) -> Option<Arc<EntityDescriptor>> {
-    let table = analysis.reads.first()?;
+    let table = &analysis.reads.first()?.table;
     cache.inner.registry.table(&table.fold())?.entities.first().cloned()
 }
 
 fn label(entity: Option<&EntityDescriptor>, analysis: &Analysis) -> String {
     match (entity, analysis.reads.first()) {
         (Some(entity), _) => entity.table.to_lowercase(),
-        (None, Some(table)) => table.fold().into_owned(),
+        (None, Some(read)) => read.table.fold().into_owned(),
         (None, None) => "(none)".to_owned(),
     }
 }

@@ -139,6 +139,34 @@ pub struct Write {
     pub before: Vec<Conjunct>,
     /// The columns that `SET` assigns; `None` when they are not known. Empty for a plain insert.
     pub assigned: Option<Vec<Assignment>>,
+    /// The condition of a plain `UPDATE` or `DELETE`, to select the touched rows by. `None` wherever
+    /// a select with it could find other rows than the statement does.
+    pub filter: Option<Filter>,
+}
+
+/// The condition of an `UPDATE` or `DELETE`, so that `SELECT ... FROM table WHERE condition` finds,
+/// in the same transaction and before the statement runs, exactly the rows that it touches.
+///
+/// It holds no subquery, no variable, and no function that is not known to be pure. The table has no
+/// alias, so its name qualifies columns here too. [`Write::table`] is spelled as the server has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// As written, its numbered placeholders numbered anew from 1.
+    pub condition: Box<str>,
+    /// For each placeholder in order of number, the zero-based position of its value among those
+    /// of the statement.
+    pub bound: Vec<usize>,
+}
+
+/// One table or view that a statement reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Which table.
+    pub table: TableName,
+    /// What the top-level `WHERE` says of every row of this table that can influence the answer.
+    /// [`Scope::Unknown`] unless the text is one plain select that names the table once, in its
+    /// `FROM`; in a join only columns that the table's name or alias qualifies count.
+    pub scope: Scope,
 }
 
 impl Write {
@@ -168,10 +196,11 @@ pub struct Analysis {
     /// In MySQL: committing whatever transaction is open is a side effect (DDL, `TRUNCATE`,
     /// `LOCK TABLES`, `BEGIN`, ...).
     pub implicit_commit: bool,
+    /// The text is one `INSERT`, `UPDATE`, `DELETE` or `REPLACE` that writes one table, has no
+    /// `WITH` in front, and returns what it wrote by `RETURNING`.
+    pub returning: bool,
     /// The tables and views read, each once. A table that is only written is not here.
-    pub reads: Vec<TableName>,
-    /// For a select from one table and nothing else: what its `WHERE` says of the rows it returns.
-    pub read_scope: Scope,
+    pub reads: Vec<Read>,
     /// Whether the result may be kept, and if not, why.
     pub cacheable: Result<(), Uncacheable>,
 }
@@ -186,9 +215,18 @@ impl Analysis {
             writes_anything: true,
             why_anything: Some(why.into()),
             implicit_commit: false,
+            returning: false,
             reads: Vec::new(),
-            read_scope: Scope::Unknown,
             cacheable: Err(Uncacheable::Unknown),
+        }
+    }
+
+    #[cfg(test)]
+    /// For a select from one table: what its `WHERE` says of the rows it returns.
+    pub fn read_scope(&self) -> &Scope {
+        match &self.reads[..] {
+            [read] => &read.scope,
+            _ => &Scope::Unknown,
         }
     }
 

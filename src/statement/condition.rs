@@ -11,9 +11,26 @@ use super::scan::Scan;
 use super::scope::{Conjunct, KEYS_LIMIT, Operand};
 use super::tokens::Name;
 
+/// Which columns in a condition are the table's own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Columns {
+    /// Those without a qualifier too: there is no other table.
+    Any,
+    /// Those that the table's alias or name qualifies.
+    Qualified,
+}
+
+/// The table whose rows a condition is asked about.
+#[derive(Clone, Copy)]
+struct Subject {
+    table: TableRef,
+    columns: Columns,
+}
+
 impl Scan<'_> {
     /// The conjuncts on the table's own columns in the condition that begins at `at`.
-    pub fn conditions(&self, at: usize, end: usize, table: TableRef) -> Vec<Conjunct> {
+    pub fn conditions(&self, at: usize, end: usize, table: TableRef, columns: Columns) -> Vec<Conjunct> {
+        let table = Subject { table, columns };
         let t = self.tokens;
         let mut found = Vec::new();
         let stop = t.find(at, end, |p| self.ends_condition(p)).unwrap_or(end);
@@ -73,7 +90,7 @@ impl Scan<'_> {
         end
     }
 
-    fn ends_condition(&self, at: usize) -> bool {
+    pub fn ends_condition(&self, at: usize) -> bool {
         let t = self.tokens;
         match t.kw(at) {
             Kw::Group | Kw::Order => t.kw(at + 1) == Kw::By,
@@ -84,7 +101,7 @@ impl Scan<'_> {
     }
 
     /// The piece `first..last` as a conjunct, if it is of a known shape.
-    fn conjunct(&self, first: usize, last: usize, table: TableRef) -> Option<Conjunct> {
+    fn conjunct(&self, first: usize, last: usize, table: Subject) -> Option<Conjunct> {
         let t = self.tokens;
         if t.tok(first) == Tok::Open {
             return self.row_conjunct(first, last, table);
@@ -115,7 +132,7 @@ impl Scan<'_> {
     }
 
     /// `(a, b) = (1, 2)` and `(a, b) IN ((1, 2), (3, 4))`.
-    fn row_conjunct(&self, first: usize, last: usize, table: TableRef) -> Option<Conjunct> {
+    fn row_conjunct(&self, first: usize, last: usize, table: Subject) -> Option<Conjunct> {
         let t = self.tokens;
         let close = t.mate(first);
         let columns = self.list(first + 1, close, |at| self.own_column(at, table))?;
@@ -164,16 +181,19 @@ impl Scan<'_> {
     }
 
     /// A column of this table, and where to go on.
-    fn own_column(&self, at: usize, table: TableRef) -> Option<(Box<str>, usize)> {
+    fn own_column(&self, at: usize, subject: Subject) -> Option<(Box<str>, usize)> {
         let t = self.tokens;
         if !matches!(t.tok(at), Tok::Word | Tok::Quoted) {
             return None;
         }
         let column: Name = t.name(at)?;
-        if !column.is_bare() {
-            let qualifier = t.ident(column.last - 2);
-            let is = |place: usize| t.ident(place).eq_ignore_ascii_case(&qualifier);
-            if !(is(table.name.last) || table.alias.is_some_and(is)) {
+        if column.is_bare() {
+            if subject.columns == Columns::Qualified {
+                return None;
+            }
+        } else {
+            let (qualifier, label) = (t.ident(column.last - 2), t.ident(subject.table.label()));
+            if !qualifier.eq_ignore_ascii_case(&label) {
                 return None;
             }
         }

@@ -109,7 +109,7 @@ fn writes(case: &Case, answer: &Analysis) -> Verdict {
 
 fn reads(case: &Case, answer: &Analysis) -> Verdict {
     let wanted = folded(case.reads.iter().cloned());
-    let found = folded(answer.reads.iter().map(|r| r.to_string()));
+    let found = folded(answer.reads.iter().map(|r| r.table.to_string()));
     if found == wanted {
         Verdict::Right
     } else if wanted.iter().all(|w| found.contains(w)) || answer.writes_anything {
@@ -169,7 +169,7 @@ fn verdicts(case: &Case, answer: &Analysis) -> [(&'static str, Verdict); 6] {
         ("writes", writes(case, answer)),
         ("reads", reads(case, answer)),
         ("keys written", write_pins(case, answer)),
-        ("keys read", pins(case, &answer.read_scope, case.read_pinned)),
+        ("keys read", pins(case, answer.read_scope(), case.read_pinned)),
         ("cacheable", cacheable(case, answer)),
     ]
 }

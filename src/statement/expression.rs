@@ -210,7 +210,25 @@ impl Scan<'_> {
         Ok(())
     }
 
+    /// The user says that this function is pure.
+    fn is_declared_pure(&self, name: Name) -> bool {
+        if self.pure.is_empty() {
+            return false;
+        }
+        let t = self.tokens;
+        let spelled = |at: usize| {
+            let folds = t.tok(at) == Tok::Word || self.dialect() != Dialect::Postgres;
+            if folds { t.ident(at).to_lowercase() } else { t.ident(at).into_owned() }
+        };
+        let parts: Vec<String> = (name.first..=name.last).step_by(2).map(spelled).collect();
+        let bare = parts.last().is_some_and(|bare| self.pure.contains(bare.as_str()));
+        bare || self.pure.contains(parts.join(".").as_str())
+    }
+
     fn unknown_function(&mut self, name: Name) {
+        if self.is_declared_pure(name) {
+            return;
+        }
         let name = self.table(name).to_string();
         self.found.anything(&format!("the function {name} is not known"));
         self.found.refuse(Uncacheable::UnknownFunction(name.into()));

@@ -21,6 +21,8 @@ pub(super) struct FromList {
     pub tables: Vec<TableRef>,
     /// Tables, functions and subqueries together.
     pub items: usize,
+    /// What qualifies a column of an item or a join: the alias, or the name of a table or function.
+    pub labels: Vec<usize>,
 }
 
 impl FromList {
@@ -33,7 +35,21 @@ impl FromList {
     }
 }
 
+impl TableRef {
+    /// What qualifies its columns. An alias hides the name.
+    pub fn label(&self) -> usize {
+        self.alias.unwrap_or(self.name.last)
+    }
+}
+
 impl Scan<'_> {
+    /// Nothing else in the list has this table's name, in whatever case.
+    pub fn is_called_alone(&self, table: &TableRef, list: &FromList) -> bool {
+        let t = self.tokens;
+        let label = t.ident(table.label());
+        list.labels.iter().filter(|other| t.ident(**other).eq_ignore_ascii_case(&label)).count() == 1
+    }
+
     /// Walks the list of tables behind `FROM` (or `USING`, or MySQL's `UPDATE`) to the word that
     /// ends it. Groups are walked flat: a parenthesis only counts the depth.
     pub fn tables_listed(&mut self, mut at: usize, end: usize, env: Env, list: &mut FromList) -> Walk {
@@ -54,7 +70,9 @@ impl Scan<'_> {
                     _ if at >= end => return Ok(at),
                     _ if inside == Some(at) => {
                         closes.pop();
-                        at = self.alias(at + 1).0;
+                        let (behind, alias) = self.alias(at + 1);
+                        list.labels.extend(alias);
+                        at = behind;
                         continue;
                     }
                     Kw::Natural | Kw::Inner | Kw::Cross | Kw::Left | Kw::Right | Kw::Full | Kw::Outer => {
@@ -67,6 +85,7 @@ impl Scan<'_> {
                     Kw::Using if t.tok(at + 1) == Tok::Open => {
                         at = t.mate(at + 1) + 1;
                         if t.kw(at) == Kw::As {
+                            list.labels.push(at + 1);
                             at += 2;
                         }
                     }
@@ -110,12 +129,12 @@ impl Scan<'_> {
         if t.opens_query(at) {
             let close = t.mate(at);
             self.tasks.push(Task { at: at + 1, end: close, env });
-            return self.behind_item(close + 1, env).map(|(at, _)| at);
+            return self.behind_unnamed(close + 1, env, list);
         }
         if t.are(at, &[Kw::Rows, Kw::From]) && t.tok(at + 2) == Tok::Open {
             let close = t.mate(at + 2);
             self.steps(at + 3, close, env)?;
-            return self.behind_item(close + 1, env).map(|(at, _)| at);
+            return self.behind_unnamed(close + 1, env, list);
         }
         self.table_item(at, None, env, list)
     }
@@ -129,10 +148,20 @@ impl Scan<'_> {
             let close = t.mate(name.next());
             self.steps(name.next() + 1, close, env)?;
             let at = t.skip_all(close + 1, &[Kw::With, Kw::Ordinality]);
-            return self.behind_item(at, env).map(|(at, _)| at);
+            list.labels.push(name.last);
+            return self.behind_unnamed(at, env, list);
         }
         let (at, alias) = self.behind_item(close.map_or(name.next(), |c| c + 1), env)?;
-        list.tables.push(TableRef { name, alias, is_cte: self.is_cte(name, env) });
+        let table = TableRef { name, alias, is_cte: self.is_cte(name, env) };
+        list.tables.push(table);
+        list.labels.push(table.label());
+        Ok(at)
+    }
+
+    /// What may stand behind a subquery or function.
+    fn behind_unnamed(&mut self, at: usize, env: Env, list: &mut FromList) -> Walk {
+        let (at, alias) = self.behind_item(at, env)?;
+        list.labels.extend(alias);
         Ok(at)
     }
 

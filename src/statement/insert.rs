@@ -51,7 +51,10 @@ impl Scan<'_> {
         }
         let (behind, rows) = self.source(at, end, env, columns)?;
         self.steps(behind, end, env)?;
-        let conflict = self.on_conflict(at, end, env)?;
+        let mut conflict = self.on_conflict(at, end, env)?;
+        if self.assigns_only_itself(at, end) {
+            conflict = OnConflict::Keep;
+        }
         self.inserted(name, rows.filter(|_| keys_are_used), conflict, replaces);
         Ok(())
     }
@@ -74,7 +77,7 @@ impl Scan<'_> {
             }
         };
         let table = self.table(name);
-        self.found.writes.push(Write { table, verb, scope, before, assigned });
+        self.found.writes.push(Write { table, verb, scope, before, assigned, filter: None });
     }
 
     /// The columns listed in the group here, if it is a plain list.
@@ -223,6 +226,35 @@ impl Scan<'_> {
             };
         }
         Ok(updates)
+    }
+
+    /// MySQL's way to say "do nothing": `ON DUPLICATE KEY UPDATE c = c`. Not where `c` may be a
+    /// column of a select or of a row alias.
+    fn assigns_only_itself(&self, at: usize, end: usize) -> bool {
+        let t = self.tokens;
+        let Some(on) = t.find(at, end, |p| self.is_on_conflict(p)) else { return false };
+        let other = |p| !matches!(t.tok(p), Tok::Open | Tok::Comma) && t.kw(p) != Kw::Row;
+        let only_listed = match t.kw(at) {
+            Kw::Values | Kw::Value => t.find(at + 1, on, other).is_none(),
+            Kw::Set => t.find_kw(at, on, Kw::As).is_none(),
+            _ => false,
+        };
+        if !only_listed || t.kw(on + 1) != Kw::Duplicate {
+            return false;
+        }
+        let is_column = |at: usize| matches!(t.tok(at), Tok::Word | Tok::Quoted) && t.name(at).is_some();
+        let mut at = on + 4;
+        loop {
+            let itself = is_column(at)
+                && t.tok(at + 1) == Tok::Eq
+                && is_column(at + 2)
+                && t.ident(at).eq_ignore_ascii_case(&t.ident(at + 2));
+            match (itself, t.tok(at + 3)) {
+                (true, Tok::Comma) => at += 4,
+                (true, _) => return at + 3 >= end || t.kw(at + 3) == Kw::Returning,
+                _ => return false,
+            }
+        }
     }
 
     /// The assignments here, which were walked before.

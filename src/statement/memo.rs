@@ -1,17 +1,23 @@
 //! Answers remembered by text, so that a statement seen before costs a look-up.
 
+use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
 use quick_cache::{Equivalent, Weighter};
 
-use super::{Analysis, Dialect, Operand, Scope, analyse};
+use super::{Analysis, Dialect, Operand, Scope, analyse_with};
 
 /// A text longer than this is analysed each time. Such texts are bulk inserts with one placeholder
 /// for each value: as many different ones as there are batch sizes, each costing more memory to
 /// keep than time to read again.
 const LONGEST_TEXT: usize = 4 * 1024;
+
+/// Functions that the user declares pure, in lower case: they compute their answer from their
+/// arguments alone and write nothing. `slugify` stands for that function in any schema,
+/// `my_schema.slugify` for the one in this schema.
+pub type PureFunctions = HashSet<Box<str>>;
 
 /// A bounded, concurrent map from a statement's text to its [`Analysis`].
 ///
@@ -20,25 +26,31 @@ const LONGEST_TEXT: usize = 4 * 1024;
 #[derive(Debug)]
 pub struct Memo {
     cache: Cache<Text, Arc<Analysis>, ByBytes>,
+    pure: Arc<PureFunctions>,
 }
 
 impl Memo {
     /// A memo that keeps texts and answers of about this many bytes in all.
-    pub fn with_capacity(bytes: u64) -> Memo {
+    pub fn new(bytes: u64, pure: Arc<PureFunctions>) -> Memo {
         // A statement with its answer is about a kilobyte; the estimate only sizes the tables.
         let items = usize::try_from(bytes / 1024).unwrap_or(usize::MAX).clamp(16, 1 << 20);
-        Memo { cache: Cache::with_weighter(items, bytes, ByBytes) }
+        Memo { cache: Cache::with_weighter(items, bytes, ByBytes), pure }
+    }
+
+    #[cfg(test)]
+    pub fn with_capacity(bytes: u64) -> Memo {
+        Memo::new(bytes, Arc::default())
     }
 
     /// The answer for this text, from memory when it was asked before.
     pub fn analyse(&self, dialect: Dialect, sql: &str) -> Arc<Analysis> {
         if sql.len() > LONGEST_TEXT {
-            return Arc::new(analyse(dialect, sql));
+            return Arc::new(analyse_with(dialect, sql, &self.pure));
         }
         if let Some(known) = self.cache.get(&TextRef { dialect, sql }) {
             return known;
         }
-        let fresh = Arc::new(analyse(dialect, sql));
+        let fresh = Arc::new(analyse_with(dialect, sql, &self.pure));
         self.cache.insert(Text { dialect, sql: sql.into() }, Arc::clone(&fresh));
         fresh
     }
@@ -65,7 +77,7 @@ impl Memo {
 impl Default for Memo {
     /// 4 MiB: some thousand different statements.
     fn default() -> Memo {
-        Memo::with_capacity(4 * 1024 * 1024)
+        Memo::new(4 * 1024 * 1024, Arc::default())
     }
 }
 
@@ -108,10 +120,11 @@ impl Weighter<Text, Arc<Analysis>> for ByBytes {
     fn weight(&self, text: &Text, analysis: &Arc<Analysis>) -> u64 {
         // Map slot, Arc and the fixed parts of the answer.
         let mut bytes = 512 + text.sql.len() + 64 * analysis.reads.len();
-        bytes += scope_bytes(&analysis.read_scope);
+        bytes += analysis.reads.iter().map(|read| scope_bytes(&read.scope)).sum::<usize>();
         for write in &analysis.writes {
             bytes += 192 + scope_bytes(&write.scope) + 96 * write.before.len();
             bytes += 64 * write.assigned.as_ref().map_or(0, Vec::len);
+            bytes += write.filter.as_ref().map_or(0, |f| f.condition.len() + 8 * f.bound.len());
         }
         bytes as u64
     }

@@ -23,13 +23,14 @@
 //! `scan` splits statements and puts the parts together. `query` and `from` walk selects, `insert`
 //! and `write` the statements that change rows, `define` those that change tables, `session` the
 //! rest; `expression` walks what stands in all of them, `condition` finds the rows that a `WHERE`
-//! pins, `function` knows which functions are safe. `memo` remembers answers by text.
+//! pins, `filter` the text of a condition that a select can use, `function` knows which functions are safe. `memo` remembers answers by text.
 
 mod analysis;
 mod comment;
 mod condition;
 mod define;
 mod expression;
+mod filter;
 mod from;
 mod function;
 mod insert;
@@ -47,14 +48,23 @@ mod write;
 pub use analysis::{Analysis, Dialect, TransactionVerb, Verb, Write};
 #[cfg(test)]
 use analysis::{Kind, Uncacheable};
-pub use memo::Memo;
-use scan::analyse;
+pub use memo::{Memo, PureFunctions};
+use scan::analyse_with;
 pub use scope::Operand;
 use scope::Scope;
 
 #[cfg(test)]
+fn analyse(dialect: Dialect, sql: &str) -> Analysis {
+    analyse_with(dialect, sql, &PureFunctions::new())
+}
+
+#[cfg(test)]
 mod corpus_test;
+#[cfg(test)]
+mod filter_test;
 #[cfg(test)]
 mod promises_test;
 #[cfg(test)]
 mod robustness_test;
+#[cfg(test)]
+mod rows_test;

@@ -1,15 +1,17 @@
 //! Selects: `WITH` and the clauses of a query.
 
 use super::analysis::{Dialect, Kind, Uncacheable, Verb};
+use super::condition::Columns;
 use super::from::{FromList, TableRef};
 use super::keyword::Kw;
 use super::lexer::Tok;
 use super::scan::{Cte, Env, NO_ENV, Scan, Task, unexpected};
-use super::scope::Scope;
 use super::tokens::{Name, Walk};
 
 /// More `WITH` names than this in one text are not looked through.
 const MOST_CTES: usize = 256;
+/// In a join of more tables than this nobody asks what the condition says of each.
+const MOST_SCOPED: usize = 16;
 
 impl Scan<'_> {
     /// Walks a query, or a statement that may stand where a query may, with the `WITH` before it.
@@ -110,7 +112,7 @@ impl Scan<'_> {
         let mut inner = at; // tokens before this one stand in parentheses
         let mut wants_from = false;
         let mut queries = 0;
-        let mut only: Option<TableRef> = None;
+        let mut from = FromList::default();
         let mut condition: Option<usize> = None;
         while at < end {
             if at >= inner {
@@ -125,10 +127,9 @@ impl Scan<'_> {
                         if !std::mem::take(&mut wants_from) {
                             return unexpected("FROM where none is expected");
                         }
-                        let mut list = FromList::default();
-                        at = self.tables_listed(at + 1, end, env, &mut list)?;
-                        self.read_all(&list.tables);
-                        only = list.only_table();
+                        from = FromList::default();
+                        at = self.tables_listed(at + 1, end, env, &mut from)?;
+                        self.read_all(&from.tables);
                         continue;
                     }
                     Kw::Into => {
@@ -145,11 +146,29 @@ impl Scan<'_> {
             }
             at = self.step(at, end, env)?;
         }
-        if let (true, 1, Some(table), Some(condition)) = (top && env == NO_ENV, queries, only, condition) {
-            let conjuncts = self.conditions(condition, end, table);
-            self.found.read_scope = (!conjuncts.is_empty()).then_some(Scope::Where(conjuncts));
+        if let (true, 1, Some(condition)) = (top && env == NO_ENV, queries, condition) {
+            self.scopes_read(&from, condition, end);
         }
         Ok(())
+    }
+
+    /// What the condition of a plain select says of each table in its `FROM`.
+    fn scopes_read(&mut self, from: &FromList, condition: usize, end: usize) {
+        if from.tables.len() > MOST_SCOPED {
+            return;
+        }
+        for table in from.tables.iter().filter(|table| !table.is_cte) {
+            let columns = match from.only_table() {
+                Some(_) => Columns::Any,
+                None if self.is_called_alone(table, from) => Columns::Qualified,
+                None => continue,
+            };
+            let conjuncts = self.conditions(condition, end, *table, columns);
+            if !conjuncts.is_empty() {
+                let name = self.table(table.name);
+                self.found.read_scopes.push((name, conjuncts));
+            }
+        }
     }
 
     /// The `FROM` of `IS [NOT] DISTINCT FROM`.

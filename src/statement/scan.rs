@@ -2,38 +2,42 @@
 
 use std::collections::HashSet;
 
-use super::analysis::{Analysis, Dialect, Kind, TableName, TransactionVerb, Uncacheable, Verb, Write};
+use super::PureFunctions;
+use super::analysis::{Analysis, Dialect, Kind, Read, TableName, TransactionVerb, Uncacheable, Verb, Write};
 use super::keyword::Kw;
 use super::lexer::{self, Tok, Token};
-use super::scope::Scope;
+use super::scope::{Conjunct, Scope};
 use super::tokens::{Name, Shape, Tokens, Walk};
 
-/// What `sql` touches when a server of this dialect runs it.
+/// What `sql` touches when a server of this dialect runs it and these functions are pure, besides
+/// those that are known.
 ///
 /// Linear in the length of the text, and never panics.
-pub fn analyse(dialect: Dialect, sql: &str) -> Analysis {
+pub fn analyse_with(dialect: Dialect, sql: &str, pure: &PureFunctions) -> Analysis {
     let lexed = match lexer::lex(dialect, sql) {
         Ok(lexed) => lexed,
         Err(why) => return Analysis::anything(why),
     };
     let mut tokens = lexed.tokens;
     if lexed.groups == 0 {
-        return analyse_tokens(dialect, sql, &mut tokens);
+        return analyse_tokens(dialect, sql, &mut tokens, pure);
     }
     // Which of the conditional comments run depends on the server: all answers at once hold.
     let variants = (0..1u32 << lexed.groups).map(|run| {
         let sees = |t: &&Token| t.group == 0 || run & (1 << (t.group - 1)) != 0;
         let mut seen: Vec<Token> = tokens.iter().filter(sees).copied().collect();
-        analyse_tokens(dialect, sql, &mut seen)
+        analyse_tokens(dialect, sql, &mut seen, pure)
     });
     let mut all = variants.reduce(either).unwrap_or_else(|| Analysis::anything("no variant"));
     all.reads = distinct(std::mem::take(&mut all.reads));
+    // A select made of the condition would be one of its readings only.
+    all.writes.iter_mut().for_each(|write| write.filter = None);
     all
 }
 
-fn analyse_tokens(dialect: Dialect, sql: &str, tokens: &mut [Token]) -> Analysis {
+fn analyse_tokens(dialect: Dialect, sql: &str, tokens: &mut [Token], pure: &PureFunctions) -> Analysis {
     match Tokens::link(dialect, sql, tokens) {
-        Ok(tokens) => Scan::new(tokens).text(),
+        Ok(tokens) => Scan::new(tokens, pure).text(),
         Err(why) => Analysis::anything(why),
     }
 }
@@ -41,7 +45,7 @@ fn analyse_tokens(dialect: Dialect, sql: &str, tokens: &mut [Token]) -> Analysis
 /// Two readings of one text, of which a server takes one.
 fn either(a: Analysis, b: Analysis) -> Analysis {
     let same_rows = a.writes == b.writes;
-    let same_reads = a.read_scope == b.read_scope && a.reads == b.reads;
+    let same_reads = a.reads == b.reads;
     let mut writes = a.writes;
     if !same_rows {
         writes.extend(b.writes);
@@ -49,13 +53,17 @@ fn either(a: Analysis, b: Analysis) -> Analysis {
             write.scope = Scope::Unknown;
             write.before = Vec::new();
             write.assigned = None;
+            write.filter = None;
         }
         // What both readings write is the same by now.
         let mut seen = HashSet::new();
         writes.retain(|w| seen.insert((w.table.clone(), w.verb)));
     }
     let mut reads = a.reads;
-    reads.extend(b.reads);
+    if !same_reads {
+        reads.extend(b.reads);
+        reads.iter_mut().for_each(|read| read.scope = Scope::Unknown);
+    }
     let same_verbs = a.transaction == b.transaction;
     let mut transaction = a.transaction;
     if !same_verbs {
@@ -68,8 +76,8 @@ fn either(a: Analysis, b: Analysis) -> Analysis {
         writes_anything: a.writes_anything || b.writes_anything,
         why_anything: a.why_anything.or(b.why_anything),
         implicit_commit: a.implicit_commit || b.implicit_commit,
+        returning: a.returning && b.returning,
         reads,
-        read_scope: if same_reads { a.read_scope } else { Scope::Unknown },
         cacheable: a.cacheable.and(b.cacheable),
     }
 }
@@ -87,22 +95,22 @@ fn weightier(a: Kind, b: Kind) -> Kind {
 }
 
 /// Each table once, in the order of first mention.
-fn distinct(mut tables: Vec<TableName>) -> Vec<TableName> {
+fn distinct(mut reads: Vec<Read>) -> Vec<Read> {
     // A set pays only for long lists, which are rare.
-    if tables.len() < 16 {
+    if reads.len() < 16 {
         let mut at = 1;
-        while at < tables.len() {
-            if tables[..at].contains(&tables[at]) {
-                tables.remove(at);
+        while at < reads.len() {
+            if reads[..at].iter().any(|read| read.table == reads[at].table) {
+                reads.remove(at);
             } else {
                 at += 1;
             }
         }
-        return tables;
+        return reads;
     }
-    let mut seen = HashSet::with_capacity(tables.len());
-    tables.retain(|table| seen.insert(table.clone()));
-    tables
+    let mut seen = HashSet::with_capacity(reads.len());
+    reads.retain(|read| seen.insert(read.table.clone()));
+    reads
 }
 
 /// The names of the `WITH` clauses that a place can see: an index into [`Scan::ctes`], plus one.
@@ -132,10 +140,10 @@ pub(super) struct Found {
     pub kind: Option<Kind>,
     pub transaction: Vec<TransactionVerb>,
     pub writes: Vec<Write>,
-    pub reads: Vec<TableName>,
-    /// Mentions of tables read, the same one counted again.
-    pub mentions: usize,
-    pub read_scope: Option<Scope>,
+    /// Every mention of a table read.
+    pub reads: Vec<Read>,
+    /// What the condition of a plain select says of the tables in its `FROM`.
+    pub read_scopes: Vec<(TableName, Vec<Conjunct>)>,
     /// Why the statement may write anything.
     pub anything: Option<Box<str>>,
     pub uncacheable: Option<Uncacheable>,
@@ -156,6 +164,10 @@ impl Found {
 /// The walk over one text.
 pub(super) struct Scan<'a> {
     pub tokens: Tokens<'a>,
+    /// What the user declares pure.
+    pub pure: &'a PureFunctions,
+    /// The first token of the only statement in the text.
+    pub only: Option<usize>,
     pub tasks: Vec<Task>,
     pub ctes: Vec<Cte>,
     pub found: Found,
@@ -168,9 +180,11 @@ pub(super) struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    fn new(tokens: Tokens<'a>) -> Scan<'a> {
+    fn new(tokens: Tokens<'a>, pure: &'a PureFunctions) -> Scan<'a> {
         Scan {
             tokens,
+            pure,
+            only: None,
             tasks: Vec::new(),
             ctes: Vec::new(),
             found: Found::default(),
@@ -195,8 +209,11 @@ impl<'a> Scan<'a> {
             let end = self.statement_end(at);
             self.found = Found::default();
             (self.dates_until, self.clock_literal) = (0, false);
+            let last = || (end..self.tokens.len()).all(|place| self.tokens.tok(place) == Tok::Semicolon);
+            self.only = (whole.is_none() && last()).then_some(at);
             let shape = self.statement(at, end);
-            let part = self.answer(shape);
+            let mut part = self.answer(shape);
+            part.returning = shape.is_ok() && part.writes.len() == 1 && self.returns_rows(at, end);
             whole = Some(match whole {
                 None => part,
                 Some(before) => both(before, part),
@@ -267,15 +284,15 @@ impl<'a> Scan<'a> {
             None if !found.writes.is_empty() => Kind::Write,
             None => Kind::Read,
         };
-        let reads = distinct(found.reads);
+        let mentions = found.reads;
         let cacheable = match found.uncacheable {
             _ if kind != Kind::Read && shape.is_ok() => Err(Uncacheable::NotASelect),
             Some(why) => Err(why),
             None if found.anything.is_some() => Err(Uncacheable::Unknown),
-            None if reads.is_empty() => Err(Uncacheable::NoTable),
+            None if mentions.is_empty() => Err(Uncacheable::NoTable),
             None => Ok(()),
         };
-        let alone = found.mentions == 1 && cacheable.is_ok();
+        let scopes = if cacheable.is_ok() { found.read_scopes } else { Vec::new() };
         let commits = kind == Kind::Ddl || has(Verb::Truncate) || found.implicit_commit;
         Analysis {
             kind,
@@ -284,8 +301,8 @@ impl<'a> Scan<'a> {
             writes_anything: found.anything.is_some(),
             why_anything: found.anything,
             implicit_commit: self.dialect() == Dialect::MySql && commits,
-            reads,
-            read_scope: found.read_scope.filter(|_| alone).unwrap_or(Scope::Unknown),
+            returning: false,
+            reads: scoped(mentions, scopes),
             cacheable,
         }
     }
@@ -312,7 +329,8 @@ impl<'a> Scan<'a> {
     pub fn wrote(&mut self, name: Name, verb: Verb) {
         let assigned = (!matches!(verb, Verb::Other | Verb::Upsert | Verb::Replace)).then(Vec::new);
         let table = self.table(name);
-        self.found.writes.push(Write { table, verb, scope: Scope::Unknown, before: Vec::new(), assigned });
+        let (scope, before) = (Scope::Unknown, Vec::new());
+        self.found.writes.push(Write { table, verb, scope, before, assigned, filter: None });
     }
 
     /// Notes a table read, and what kind of table forbids keeping what was read.
@@ -324,11 +342,10 @@ impl<'a> Scan<'a> {
         {
             return;
         }
-        self.found.mentions += 1;
         if let Some(why) = of_the_server(self.dialect(), &table) {
             self.found.refuse(why);
         }
-        self.found.reads.push(table);
+        self.found.reads.push(Read { table, scope: Scope::Unknown });
     }
 }
 
@@ -339,14 +356,14 @@ fn both(a: Analysis, b: Analysis) -> Analysis {
         (false, false) => weightier(a.kind, b.kind),
         _ => Kind::Other,
     };
-    let join = |mut first: Vec<_>, second: Vec<_>| {
-        first.extend(second);
-        first
-    };
     let mut transaction = a.transaction;
     transaction.extend(b.transaction);
     let mut writes = a.writes;
     writes.extend(b.writes);
+    // What one statement says of its rows does not hold for the other.
+    let mut reads = a.reads;
+    reads.extend(b.reads);
+    reads.iter_mut().for_each(|read| read.scope = Scope::Unknown);
     Analysis {
         kind,
         transaction,
@@ -354,10 +371,26 @@ fn both(a: Analysis, b: Analysis) -> Analysis {
         writes_anything: a.writes_anything || b.writes_anything,
         why_anything: a.why_anything.or(b.why_anything),
         implicit_commit: a.implicit_commit || b.implicit_commit,
-        reads: distinct(join(a.reads, b.reads)),
-        read_scope: Scope::Unknown,
+        returning: false,
+        reads: distinct(reads),
         cacheable: Err(Uncacheable::Several),
     }
+}
+
+/// Each table once, with its scope if it is mentioned once. Names that may mean the same table
+/// count as mentions of one.
+fn scoped(mentions: Vec<Read>, scopes: Vec<(TableName, Vec<Conjunct>)>) -> Vec<Read> {
+    let scopes: Vec<_> = scopes
+        .into_iter()
+        .filter(|(table, _)| mentions.iter().filter(|read| read.table.fold() == table.fold()).count() == 1)
+        .collect();
+    let mut reads = distinct(mentions);
+    for (table, conjuncts) in scopes {
+        if let Some(read) = reads.iter_mut().find(|read| read.table == table) {
+            read.scope = Scope::Where(conjuncts);
+        }
+    }
+    reads
 }
 
 /// Tables that describe the database, or that each session has its own of.

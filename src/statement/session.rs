@@ -231,7 +231,7 @@ impl Scan<'_> {
             write.scope = Scope::Unknown;
             write.before = Vec::new();
         }
-        self.found.read_scope = None;
+        self.found.read_scopes.clear();
         let ddl = self.found.kind == Some(Kind::Ddl) || self.found.writes.iter().any(|w| w.verb == Verb::Ddl);
         self.found.implicit_commit &= runs;
         self.found.kind = match (runs && writes, ddl) {

@@ -1,6 +1,7 @@
 //! `UPDATE`, `DELETE` and `MERGE`.
 
 use super::analysis::{Assignment, Dialect, Verb, Write};
+use super::condition::Columns;
 use super::from::{FromList, TableRef};
 use super::keyword::Kw;
 use super::lexer::Tok;
@@ -144,7 +145,10 @@ impl Scan<'_> {
             Some(target) if replaces => self.wrote_rows(target, Verb::Replace, None, None, end),
             Some(target) => {
                 let condition = (t.kw(at) == Kw::Where).then_some(at + 1);
+                let plain = Some(target.name.first - 1) == self.only && t.kw(target.name.next()) == Kw::Set;
+                let filter = condition.filter(|_| plain).and_then(|at| self.filter(target, at, end));
                 self.wrote_rows(target, Verb::Update, condition, assigned.list, end);
+                self.filtered_by(filter);
             }
             None => return self.updated_several(&list, &assigned),
         }
@@ -192,11 +196,12 @@ impl Scan<'_> {
         assigned: Option<Vec<Assignment>>,
         end: usize,
     ) {
-        let conjuncts = condition.map_or_else(Vec::new, |at| self.conditions(at, end, target));
+        let conditions = |at| self.conditions(at, end, target, Columns::Any);
+        let conjuncts = condition.map_or_else(Vec::new, conditions);
         let mut before = Vec::new();
         let scope = scope_of(conjuncts, assigned.as_deref(), &mut before);
         let table = self.table(target.name);
-        self.found.writes.push(Write { table, verb, scope, before, assigned });
+        self.found.writes.push(Write { table, verb, scope, before, assigned, filter: None });
     }
 
     /// `DELETE`, from one table or, in MySQL, from several.
@@ -229,7 +234,10 @@ impl Scan<'_> {
             return unexpected("a DELETE that is not known");
         }
         self.steps(at, end, env)?;
+        let plain = name.first.checked_sub(2) == self.only && t.kw(name.next()) == Kw::Where;
+        let filter = condition.filter(|_| plain).and_then(|at| self.filter(target, at, end));
         self.wrote_rows(target, Verb::Delete, condition, Some(Vec::new()), end);
+        self.filtered_by(filter);
         Ok(())
     }
 
