@@ -1,7 +1,7 @@
 //! [`Cache`], the handle people hold: entries of the application's own, invalidation by hand,
 //! statistics.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sea_orm::EntityTrait;
@@ -10,14 +10,14 @@ use tokio::runtime::Handle;
 
 use crate::{
     CacheBuilder, CacheConfig, CacheError,
-    entity::{CodecError, EntityDescriptor, Registry, RowReader, RowWriter, TtlSpec},
+    entity::{CodecError, EntityDescriptor, Registry, RowReader, RowWriter, TableRule, TtlSpec},
     freshness::{
         Bypass, Freshness, Loaded, Look, Outcome, Payload, PayloadKind, PurgeQueue, PurgeSet, Question,
     },
     keys::Keyspace,
     observe::{CacheStats, Counters},
     statement::Memo,
-    store::Store,
+    store::{Store, TagKey},
 };
 
 /// Under which name the application's own entries are counted.
@@ -144,11 +144,16 @@ impl Cache {
         store: Arc<dyn Store>,
         runtime: Handle,
         entities: Vec<EntityDescriptor>,
+        rules: &[(String, TableRule)],
+        pure_functions: HashSet<Box<str>>,
     ) -> Self {
         let keys = Keyspace::new(&config.namespace);
         let registry = Registry::linked();
         for entity in entities {
             registry.add(entity);
+        }
+        for (table, rule) in rules {
+            registry.add_rule(&bare_name(table), rule);
         }
         let queue = PurgeQueue::new(config.max_undelivered, keys.everything());
         let inner = Inner {
@@ -156,7 +161,7 @@ impl Cache {
             freshness: Arc::new(Freshness::new(store, queue, runtime)),
             registry,
             counters: Counters::default(),
-            memo: Memo::new(MEMO_BYTES, Arc::default()),
+            memo: Memo::new(MEMO_BYTES, Arc::new(pure_functions)),
             loaders: crate::warmup::Loaders::default(),
             config,
         };
@@ -349,6 +354,10 @@ impl Cache {
 
     /// Makes every entry with this tag a miss, however many there are. One round trip.
     ///
+    /// `report:*` stands for every tag, and every entry of [`set`](Self::set) and
+    /// [`get_or_load`](Self::get_or_load), whose name begins with `report:`. Only the part before the
+    /// first colon counts: `report:2024:*` is the same as `report:*`.
+    ///
     /// If the store is away the invalidation is queued and delivered before this process trusts
     /// the store again; so are all the `invalidate` methods. Cancel safe.
     pub async fn invalidate_tag(&self, tag: &str) {
@@ -478,17 +487,25 @@ impl Cache {
         let keys = &self.inner.keys;
         let config = &self.inner.config;
         let ttl = config.ttl(options.ttl.unwrap_or(TtlSpec::For(config.default_ttl)));
-        let mut also: Vec<_> = options.tags.iter().map(|tag| keys.user_tag(tag)).collect();
+        let mut also: Vec<_> = Vec::new();
+        for tag in options.tags.iter().flat_map(|tag| self.inner.user_tags(tag)) {
+            if !also.contains(&tag) {
+                also.push(tag);
+            }
+        }
         also.extend(options.tables.iter().map(|table| keys.table(table)));
+        let stem = stem(key).map(|stem| keys.stem(stem));
+        also.retain(|tag| Some(tag) != stem.as_ref());
         Question {
             key: keys.user_entry(key),
-            tags: vec![keys.everything()],
+            tags: std::iter::once(keys.everything()).chain(stem).collect(),
             only_if_missing: Vec::new(),
             family: None,
             also,
             ttl: ttl.max(Duration::from_millis(1)),
             negative_ttl: config.negative_ttl,
             fresh: options.fresh,
+            terms: None,
         }
     }
 
@@ -508,12 +525,22 @@ impl Inner {
     pub(crate) fn purge_table(&self, set: &mut PurgeSet, folded: &str) {
         set.tags.insert(self.keys.table(folded));
         set.tags.insert(self.keys.any_row(folded));
+        set.tags.insert(self.keys.index(folded));
     }
 
-    /// A tag of the application's own; and the tag that stands for "some tag was invalidated".
+    /// A tag of the application's own, or all of a stem (`report:*`); and the tag that stands for
+    /// "some tag was invalidated".
     pub(crate) fn purge_user_tag(&self, set: &mut PurgeSet, tag: &str) {
-        set.tags.insert(self.keys.user_tag(tag));
+        set.tags.insert(match stem_of_pattern(tag) {
+            Some(stem) => self.keys.stem(stem),
+            None => self.keys.user_tag(tag),
+        });
         set.tags.insert(self.keys.any_user_tag());
+    }
+
+    /// The tags that an entry with a tag of the application's own depends on.
+    pub(crate) fn user_tags<'a>(&'a self, tag: &'a str) -> impl Iterator<Item = TagKey> + 'a {
+        std::iter::once(self.keys.user_tag(tag)).chain(stem(tag).map(|stem| self.keys.stem(stem)))
     }
 }
 
@@ -537,6 +564,16 @@ fn decode_own<T: DeserializeOwned>(kind: PayloadKind, payload: &Bytes) -> Option
     Some(value)
 }
 
+/// `report` of `report:7`: what stands before the first colon.
+fn stem(name: &str) -> Option<&str> {
+    name.split_once(':').map(|(stem, _)| stem)
+}
+
+/// `report` of `report:*`, and of `report:2024:*`, which purges a little more than it says.
+fn stem_of_pattern(tag: &str) -> Option<&str> {
+    tag.strip_suffix(":*").map(|rest| stem(rest).unwrap_or(rest))
+}
+
 /// A table's name as tags know it: lower case, without the schema.
 fn bare_name(table: &str) -> String {
     table.rsplit('.').next().unwrap_or(table).trim_matches(['"', '`', '[', ']']).to_lowercase()
@@ -544,7 +581,7 @@ fn bare_name(table: &str) -> String {
 
 /// Is this the key of a tag or a lease, namespace taken off?
 fn is_tag(key: &str) -> bool {
-    matches!(key.split(':').next(), Some("t" | "u" | "g" | "l"))
+    matches!(key.split(':').next(), Some("t" | "i" | "u" | "g" | "l"))
 }
 
 /// `*` matches any text; everything else matches itself. Linear in the text for each `*`.

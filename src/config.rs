@@ -1,11 +1,11 @@
 //! Configuration: by builder, or from the environment. Every bad value is one clear error, before
 //! anything runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use crate::{
     Cache, CacheError,
-    entity::{CacheEntity, EntityDescriptor, TtlClass, TtlSpec},
+    entity::{CacheEntity, EntityDescriptor, TableRule, TtlClass, TtlSpec},
     store::{MemoryStore, Store},
 };
 
@@ -137,6 +137,8 @@ pub struct CacheBuilder {
     config: CacheConfig,
     store: StoreChoice,
     entities: Vec<EntityDescriptor>,
+    rules: Vec<(String, TableRule)>,
+    pure_functions: HashSet<Box<str>>,
 }
 
 impl Default for CacheBuilder {
@@ -145,6 +147,8 @@ impl Default for CacheBuilder {
             config: CacheConfig::default(),
             store: StoreChoice::Memory { bytes: MEMORY_BYTES },
             entities: Vec::new(),
+            rules: Vec::new(),
+            pure_functions: HashSet::new(),
         }
     }
 }
@@ -258,6 +262,21 @@ impl CacheBuilder {
         self
     }
 
+    /// What a write to a table sets off: for tables without an entity, and from outside of those with
+    /// one. Every process that writes the table must say the same.
+    pub fn table(mut self, table: impl Into<String>, rule: TableRule) -> Self {
+        self.rules.push((table.into(), rule));
+        self
+    }
+
+    /// A function of the database's that somebody has added, by its name without a schema: it always
+    /// gives the same answer for the same arguments and the same rows, and writes nothing. A select
+    /// that calls it may be cached, and no longer purges the namespace for what it might write.
+    pub fn pure_function(mut self, name: impl AsRef<str>) -> Self {
+        self.pure_functions.insert(name.as_ref().to_lowercase().into());
+        self
+    }
+
     /// Reads the environment:
     ///
     /// | variable | meaning | default |
@@ -331,7 +350,7 @@ impl CacheBuilder {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             CacheError::Config("Cache::builder().build() must be awaited on a Tokio runtime".to_owned())
         })?;
-        Ok(Cache::assemble(self.config, store, runtime, self.entities))
+        Ok(Cache::assemble(self.config, store, runtime, self.entities, &self.rules, self.pure_functions))
     }
 }
 

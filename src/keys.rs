@@ -8,7 +8,11 @@
 //! bookshop:t:book:*                     tag: changed by a write whose rows are not known
 //! bookshop:t:book:7                     tag: one row
 //! bookshop:t:book:~                     tag: rows whose text key is not plain (see `key_text`)
+//! bookshop:i:book                       tag: changed by a write whose index values are not known
+//! bookshop:i:book:shelf_id=3            tag: rows with this value in an index column
+//! bookshop:i:book:isbn=~                tag: rows whose text in an index column is not plain
 //! bookshop:u:report                     tag of the application's own
+//! bookshop:u:report:*                   tag: what is named `report:...`, tags and own entries
 //! bookshop:u                            tag: purged with every tag of the application's own
 //! bookshop:g:catalog                    tag of an entity group (`#[cache(namespace = "...")]`)
 //! bookshop:t                            tag: everything in the namespace
@@ -164,9 +168,34 @@ impl Keyspace {
         TagKey::from_full(out)
     }
 
+    /// Writes whose values in the table's index columns are not known.
+    pub(crate) fn index(&self, folded: &str) -> TagKey {
+        TagKey::from_full(self.one("i", folded))
+    }
+
+    /// The rows with a value in an index column; the column's name in lower case.
+    pub(crate) fn index_value(&self, folded: &str, column: &str, value: &KeyText) -> TagKey {
+        let mut out = self.one("i", folded);
+        out.push(':');
+        push_part(&mut out, column);
+        out.push('=');
+        match value {
+            KeyText::Named(text) => push_part(&mut out, text),
+            KeyText::Odd => out.push('~'),
+        }
+        TagKey::from_full(out)
+    }
+
     /// A tag of the application's own.
     pub(crate) fn user_tag(&self, tag: &str) -> TagKey {
         TagKey::from_full(self.one("u", tag))
+    }
+
+    /// Every tag and every entry of the application's own whose name begins with this stem and a colon.
+    pub(crate) fn stem(&self, stem: &str) -> TagKey {
+        let mut out = self.one("u", stem);
+        out.push_str(":*");
+        TagKey::from_full(out)
     }
 
     /// Purged with every tag of the application's own.
@@ -248,7 +277,10 @@ mod tests {
             keys.row_tag("book", vec![("a", named("7")), ("b", KeyText::Odd)]).as_str(),
             "bookshop:t:book:~"
         );
+        assert_eq!(keys.index("book").as_str(), "bookshop:i:book");
+        assert_eq!(keys.index_value("book", "shelf_id", &named("3")).as_str(), "bookshop:i:book:shelf_id=3");
         assert_eq!(keys.user_tag("report").as_str(), "bookshop:u:report");
+        assert_eq!(keys.stem("report").as_str(), "bookshop:u:report:*");
         assert_eq!(keys.group("catalog").as_str(), "bookshop:g:catalog");
         assert_eq!(keys.user_entry("dashboard:7").as_str(), "bookshop:e:dashboard%3A7");
         let hash = KeyHash::of(&[b"SELECT 1", b"\x03\x01\x0e"]);
@@ -288,7 +320,15 @@ mod tests {
             keys.row_tag("a", vec![("id", named("~"))]),
             keys.odd_rows("a"),
             keys.row_tag("a", vec![("id", named("b=1"))]),
+            keys.index("a"),
+            keys.index_value("a", "b", &named("1")),
+            keys.index_value("a", "b", &named("~")),
+            keys.index_value("a", "b", &KeyText::Odd),
+            keys.index_value("a", "b=1", &named("")),
+            keys.index_value("a:b", "", &named("1")),
             keys.user_tag("a"),
+            keys.user_tag("a:*"),
+            keys.stem("a"),
             keys.group("a"),
         ];
         let distinct: std::collections::HashSet<_> = tags.iter().collect();

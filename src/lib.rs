@@ -29,6 +29,7 @@ mod freshness;
 mod keys;
 mod observe;
 mod read;
+mod schema;
 mod statement;
 mod store;
 mod warmup;
@@ -39,12 +40,13 @@ pub use config::{CacheBuilder, CacheConfig};
 pub use connection::CachedStream;
 pub use connection::{CachedBy, CachedConnection, CachedTransaction, ReadThrough};
 pub use entity::{
-    CacheEntity, EntityDescriptor, EntityPolicy, EntityRegistration, Rebuild, TagPart, TtlClass, TtlSpec,
-    WarmUpPolicy,
+    CacheEntity, EntityDescriptor, EntityPolicy, EntityRegistration, Rebuild, TableRule, TagPart, TtlClass,
+    TtlSpec, WarmUpPolicy, WriteKind,
 };
 pub use error::CacheError;
 pub use observe::{CacheStats, TableStats};
 pub use read::{CachedEntity, CachedPaginator, CachedQuery, CachedSelect};
+pub use schema::SchemaReport;
 #[cfg(feature = "macros")]
 pub use sea_orm_cache_macros::CacheEntity;
 pub use warmup::{LoaderReport, PeriodicWarmUp, WarmUp, WarmUpProgress, WarmUpReport, WarmUpStep};

@@ -24,7 +24,7 @@ use crate::{
     CachedConnection,
     entity::{EntityDescriptor, WarmUpPolicy},
     freshness::Look,
-    read::{payload, row_question, table_tags},
+    read::{Reader, payload},
 };
 
 type Work = Pin<Box<dyn Future<Output = Result<(), DbErr>> + Send>>;
@@ -386,7 +386,12 @@ where
     // The keys of the rows are not known before they are read, so their stamps are taken after. A
     // write to any of them in between would purge the table's tag too, and an invalidation by hand
     // one of the others: those are taken now, and must still be the same then.
-    let before = freshness.guard(table_tags(cache, entity)).await;
+    let reader = Reader::of(db).await.ok();
+    let tags = reader.as_ref().and_then(|reader| reader.table_tags(entity).ok());
+    let before = match tags {
+        Some(tags) => freshness.guard(tags).await,
+        None => None,
+    };
     let mut select = E::find();
     if let Some((column, descending)) = policy.order
         && let Some(column) = E::Column::iter().find(|c| c.as_str() == column)
@@ -398,13 +403,13 @@ where
     }
     let rows = select.offset(offset).limit(size).all(db).await?;
     let read = rows.len() as u64;
-    let Some(before) = before else { return Ok(read) };
+    let Some((reader, before)) = reader.zip(before) else { return Ok(read) };
 
     let mut questions = Vec::with_capacity(rows.len());
     let mut payloads = Vec::with_capacity(rows.len());
     for row in rows {
         let key: Vec<_> = E::PrimaryKey::iter().map(|key| row.get(key.into_column())).collect();
-        let question = row_question(cache, entity, &key);
+        let question = reader.row(entity, &key).ok().flatten();
         let payload = payload::<E>(cache, entity, &Some(row));
         if let (Some(mut question), Some(payload)) = (question, payload) {
             question.fresh = true;

@@ -13,13 +13,40 @@ use crate::{
     warm_up::WarmUp,
 };
 
-const ALLOWED: [&str; 8] = ["ttl", "negative_ttl", "namespace", "tags", "index", "purges", "warmup", "skip"];
+const ALLOWED: [&str; 14] = [
+    "ttl",
+    "negative_ttl",
+    "namespace",
+    "tags",
+    "index",
+    "purges",
+    "purges_on_insert",
+    "purges_on_update",
+    "purges_on_delete",
+    "also_writes",
+    "harmless_triggers",
+    "precise",
+    "warmup",
+    "skip",
+];
 
 /// Attributes that add up when they are repeated; the others are declared once.
-const LISTS: [&str; 3] = ["tags", "index", "purges"];
+const LISTS: [&str; 7] =
+    ["tags", "index", "purges", "purges_on_insert", "purges_on_update", "purges_on_delete", "also_writes"];
 
 /// Attributes that may stand beside `skip`: a skipped entity has writes but no entries.
-const WITH_SKIP: [&str; 2] = ["skip", "purges"];
+const WITH_SKIP: [&str; 7] = [
+    "skip",
+    "purges",
+    "purges_on_insert",
+    "purges_on_update",
+    "purges_on_delete",
+    "also_writes",
+    "harmless_triggers",
+];
+
+/// Rows that `precise` without a number selects before a write, at most.
+const PRECISE_ROWS: u64 = 1000;
 
 /// The declared policy.
 #[derive(Default)]
@@ -29,7 +56,11 @@ pub(crate) struct Declaration {
     pub(crate) namespace: Option<String>,
     pub(crate) tags: Vec<Template>,
     pub(crate) index: Vec<Ident>,
-    pub(crate) purges: Vec<String>,
+    /// The tags, and on which writes; `None` is any.
+    pub(crate) purges: Vec<(Option<&'static str>, String)>,
+    pub(crate) also_writes: Vec<String>,
+    pub(crate) harmless_triggers: bool,
+    pub(crate) precise: Option<u64>,
     pub(crate) warm_up: Option<WarmUp>,
     pub(crate) skip: bool,
 }
@@ -108,11 +139,25 @@ impl Reader<'_> {
                     self.declared.index.extend(self.errors.keep(column));
                 }
             }
-            "purges" => {
-                for text in self.list(meta, "purges(\"report\")")? {
-                    let tag = template::fixed(&text);
-                    self.declared.purges.extend(self.errors.keep(tag));
+            "purges" => self.purges(meta, None, "purges(\"report\")")?,
+            "purges_on_insert" => self.purges(meta, Some("Insert"), "purges_on_insert(\"report\")")?,
+            "purges_on_update" => self.purges(meta, Some("Update"), "purges_on_update(\"report\")")?,
+            "purges_on_delete" => self.purges(meta, Some("Delete"), "purges_on_delete(\"report\")")?,
+            "also_writes" => {
+                for text in self.list(meta, "also_writes(\"audit_log\")")? {
+                    let table = table_name(&text);
+                    self.declared.also_writes.extend(self.errors.keep(table));
                 }
+            }
+            "harmless_triggers" => {
+                literal::flag(meta)?;
+                self.declared.harmless_triggers = true;
+            }
+            "precise" => {
+                self.declared.precise = Some(match meta {
+                    Meta::Path(_) => PRECISE_ROWS,
+                    _ => literal::count(meta, "precise = 1000")?,
+                });
             }
             "warmup" => self.declared.warm_up = Some(WarmUp::parse(meta, self.fields, self.errors)),
             "skip" => {
@@ -124,6 +169,14 @@ impl Reader<'_> {
                 let message = format!("unknown attribute `{name}`{hint}; `cache` takes {}", quoted(ALLOWED));
                 return Err(syn::Error::new_spanned(meta.path(), message));
             }
+        }
+        Ok(())
+    }
+
+    fn purges(&mut self, meta: &Meta, kind: Option<&'static str>, example: &str) -> syn::Result<()> {
+        for text in self.list(meta, example)? {
+            let tag = template::fixed(&text).and_then(|tag| template::check_pattern(tag, &text));
+            self.declared.purges.extend(self.errors.keep(tag).map(|tag| (kind, tag)));
         }
         Ok(())
     }
@@ -154,12 +207,21 @@ impl Reader<'_> {
             if ALLOWED.contains(&name.as_str()) && !WITH_SKIP.contains(&name.as_str()) {
                 let message = format!(
                     "`{name}` has no effect beside `skip`: a skipped entity is never cached; \
-                     only `purges` may stand beside `skip`"
+                     only what its writes set off may stand beside `skip`"
                 );
                 self.errors.push(syn::Error::new_spanned(path, message));
             }
         }
     }
+}
+
+fn table_name(literal: &LitStr) -> syn::Result<String> {
+    let name = literal.value();
+    if name.is_empty() || name.chars().any(|c| matches!(c, '.' | '"' | '`' | '*') || c.is_whitespace()) {
+        let message = "expected the bare name of a table: no schema, no quotes, no pattern";
+        return Err(syn::Error::new(literal.span(), message));
+    }
+    Ok(name)
 }
 
 fn namespace(literal: &LitStr) -> syn::Result<String> {

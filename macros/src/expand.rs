@@ -1,6 +1,6 @@
 //! From the struct to the code that the derive emits.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::{Data, DeriveInput, FieldsNamed};
 
@@ -63,7 +63,16 @@ fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
     let namespace = declaration.namespace.as_ref().map(|name| quote!(.namespace(#name)));
     let tags = declaration.tags.iter().map(|template| quote!(.tag(#template)));
     let index = declaration.index.iter().map(column_name).map(|name| quote!(.index(#name)));
-    let purges = declaration.purges.iter().map(|tag| quote!(.purges(#tag)));
+    let purges = declaration.purges.iter().map(|(kind, tag)| match kind {
+        None => quote!(.purges(#tag)),
+        Some(kind) => {
+            let kind = Ident::new(kind, Span::call_site());
+            quote!(.purges_on(::sea_orm_cache::WriteKind::#kind, #tag))
+        }
+    });
+    let also_writes = declaration.also_writes.iter().map(|table| quote!(.also_writes(#table)));
+    let harmless_triggers = declaration.harmless_triggers.then(|| quote!(.harmless_triggers()));
+    let precise = declaration.precise.map(|limit| quote!(.precise(#limit)));
     let warm_up = declaration.warm_up.as_ref().map(|warm_up| quote!(.warm_up(#warm_up)));
     let skip = declaration.skip.then(|| quote!(.skip()));
     // Asked of every type that may be a document of the user's own; a type that serde does not read
@@ -88,7 +97,8 @@ fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
             fn cache_policy() -> ::sea_orm_cache::EntityPolicy {
                 #probes
                 ::sea_orm_cache::EntityPolicy::new()
-                    #ttl #negative_ttl #namespace #(#tags)* #(#index)* #(#purges)* #warm_up #skip
+                    #ttl #negative_ttl #namespace #(#tags)* #(#index)* #(#purges)*
+                    #(#also_writes)* #harmless_triggers #precise #warm_up #skip
                     #(#documents)*
             }
         }

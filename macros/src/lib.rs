@@ -57,10 +57,14 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `namespace = "catalog"` | groups the entity's entries, to invalidate them together | letters, digits, `_` and `-` |
 /// | `tags("publisher:{publisher_id}")` | user tags that entries made of this entity's rows carry | any text; `{field}` stands for a field's value, `{{` and `}}` for braces |
 /// | `index("shelf_id")` | fields by which lists are read: a list that pins one depends on the rows with that value, not on the whole table | fields with a column |
-/// | `purges("report")` | user tags that any write to this entity's table purges | fixed names |
+/// | `purges("report", "analytics:*")` | user tags that any write to this entity's table purges; `analytics:*` is every tag and own entry whose name begins with `analytics:` | fixed names |
+/// | `purges_on_insert("report")`, `purges_on_update(...)`, `purges_on_delete(...)` | the same for writes of one kind | fixed names |
+/// | `precise`, `precise = 500` | an UPDATE or DELETE that does not name its rows by key is preceded by a select of the rows that it will touch, up to this many (1000), so that it purges these alone | a number above 0 |
+/// | `also_writes("audit_log")` | tables that the triggers of this table write | bare names |
+/// | `harmless_triggers` | the triggers of this table write nothing that a cached read shows | |
 /// | `warmup` | load all rows at start-up | |
 /// | `warmup(limit = 1000, batch = 200, order = "title desc")` | load at most `limit` rows, `batch` rows per query, in this order (by primary key if not given) | numbers above 0; one field, with `asc` or `desc` |
-/// | `skip` | never cache this entity; its writes still purge what depends on its table | alone or with `purges` |
+/// | `skip` | never cache this entity; its writes still purge what depends on its table | alone or with what its writes set off |
 ///
 /// Fields are named as in the struct, also where the column has another name: `column_name`,
 /// `enum_name` and `rename_all` of `#[sea_orm(...)]` are followed. A field under

@@ -54,6 +54,22 @@ pub(crate) fn fixed(literal: &LitStr) -> syn::Result<String> {
         .collect()
 }
 
+/// A `*` stands for all tags that begin alike, and only at the end of a part.
+pub(crate) fn check_pattern(tag: String, literal: &LitStr) -> syn::Result<String> {
+    let stem = tag.strip_suffix(":*");
+    let fine = match stem {
+        Some(stem) => !stem.is_empty() && !stem.contains('*'),
+        None => !tag.contains('*'),
+    };
+    if fine {
+        return Ok(tag);
+    }
+    let message = format!(
+        "{tag:?}: `*` can only stand for all names behind a colon, at the end: `purges(\"analytics:*\")`"
+    );
+    Err(syn::Error::new(literal.span(), message))
+}
+
 fn split(literal: &LitStr) -> syn::Result<Vec<Piece>> {
     let source = literal.value();
     pieces(&source).map_err(|why| syn::Error::new(literal.span(), why))

@@ -5,13 +5,19 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use sea_orm::{DbBackend, Statement, Value};
+use sea_orm::{DbBackend, Value};
 
+use super::{
+    images::Images,
+    preselect::PreSelect,
+    touched::{Touched, primary_key},
+};
 use crate::{
     cache::Inner,
-    entity::{EntityDescriptor, KeyClass, KeyColumn, KeyText, TablePolicy, value_text},
+    entity::{EntityDescriptor, TablePolicy, WriteKind, value_text},
     freshness::PurgeSet,
-    statement::{Analysis, Dialect, Operand, TransactionVerb, Verb, Write},
+    schema::{Change, Columns, Knowledge, Schema},
+    statement::{Analysis, Dialect, Kind, Scope, TransactionVerb, Verb, Write},
 };
 
 /// What a statement, or all statements of a transaction, touched.
@@ -27,7 +33,8 @@ pub(crate) struct WriteSet {
 
 /// What a statement does, as far as purging cares.
 #[derive(Debug)]
-pub(crate) struct Effects {
+pub(crate) struct Plan {
+    /// What is purged if nothing more becomes known.
     pub(crate) writes: WriteSet,
     /// The statement ends the database's current transaction by itself (MySQL's DDL), or is a
     /// COMMIT as text: what the transaction wrote is visible from now on.
@@ -35,6 +42,20 @@ pub(crate) struct Effects {
     /// The statement ends the database's current transaction in one way or another: what is
     /// written after it is visible at once.
     pub(crate) ends: bool,
+    /// The statement may change how the tables hang together.
+    pub(crate) changes_schema: bool,
+    /// How more may become known.
+    narrowing: Option<Narrowing>,
+}
+
+/// What it takes to say more exactly what was touched, once the statement has run.
+#[derive(Debug)]
+struct Narrowing {
+    analysis: Arc<Analysis>,
+    values: Vec<Value>,
+    schema: Arc<Schema>,
+    policy: Option<Arc<TablePolicy>>,
+    pre_select: Option<PreSelect>,
 }
 
 impl WriteSet {
@@ -52,6 +73,12 @@ impl WriteSet {
         }
     }
 
+    /// Everything in the namespace besides.
+    pub(crate) fn add_everything(&mut self, inner: &Inner) {
+        inner.counters.namespace_purges.fetch_add(1, Ordering::Relaxed);
+        self.rest.tags.insert(inner.keys.everything());
+    }
+
     pub(crate) fn into_purge(self) -> PurgeSet {
         let mut set = self.rest;
         set.merge(self.rows);
@@ -59,15 +86,76 @@ impl WriteSet {
     }
 }
 
-impl Inner {
-    /// What the statement does; `None` if it changes nothing that an entry could depend on.
-    pub(crate) fn effects(&self, statement: &Statement) -> Option<Effects> {
-        let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
-        self.effects_of(statement.db_backend, &statement.sql, values)
+impl Plan {
+    /// The select that has to run before the statement, in one transaction with it.
+    pub(crate) fn pre_select(&self) -> Option<&PreSelect> {
+        self.narrowing.as_ref()?.pre_select.as_ref()
     }
 
-    pub(crate) fn effects_of(&self, backend: DbBackend, sql: &str, values: &[Value]) -> Option<Effects> {
-        let analysis = self.memo.analyse(dialect(backend), sql);
+    /// Can knowing the rows that came back, or how many there were, change anything?
+    pub(crate) fn can_narrow(&self) -> bool {
+        self.narrowing.is_some()
+    }
+
+    /// Are the rows that come back those that were written?
+    pub(crate) fn returns_rows(&self) -> bool {
+        self.narrowing.as_ref().is_some_and(|narrowing| narrowing.analysis.returning)
+    }
+
+    /// What is known of the table that the statement writes, if it is one.
+    pub(crate) fn policy(&self) -> Option<&TablePolicy> {
+        self.narrowing.as_ref()?.policy.as_deref()
+    }
+
+    /// Does the text name one row at most, by its key?
+    pub(crate) fn is_one_row(&self) -> bool {
+        let Some(Narrowing { analysis, policy: Some(policy), .. }) = &self.narrowing else { return false };
+        let [write] = &analysis.writes[..] else { return false };
+        match write.verb {
+            Verb::Insert | Verb::Upsert => {
+                matches!(&write.scope, Scope::Rows { rows, .. } if rows.len() == 1)
+            }
+            _ => {
+                let key = primary_key(policy).map(|key| key.iter().map(|c| c.name).collect::<Vec<_>>());
+                key.and_then(|key| Some(write.scope.keys(&key)?.len() == 1)).unwrap_or(false)
+            }
+        }
+    }
+
+    /// What is purged, now that more is known.
+    pub(crate) fn narrowed(self, inner: &Inner, mut images: Images) -> WriteSet {
+        let Some(Narrowing { analysis, values, schema, .. }) = &self.narrowing else { return self.writes };
+        let [write] = &analysis.writes[..] else { return self.writes };
+        // Rows that were not there, or not visible, when they were selected.
+        if let Some(before) = &images.before
+            && images.affected.is_none_or(|affected| affected > before.len() as u64)
+        {
+            images.before = None;
+        }
+        // case D27
+        let touches_none =
+            images.affected == Some(0) && write.filter.is_some() && schema.is_plain(&write.table.fold());
+        let mut writes = WriteSet::default();
+        if !touches_none {
+            inner.add_write(&mut writes, &Touched { write, values, images: &images }, schema);
+        }
+        writes
+    }
+}
+
+impl Inner {
+    pub(crate) fn analyse(&self, backend: DbBackend, sql: &str) -> Arc<Analysis> {
+        self.memo.analyse(dialect(backend), sql)
+    }
+
+    /// What the statement does; `None` if it changes nothing that an entry could depend on.
+    pub(crate) fn plan(
+        &self,
+        backend: DbBackend,
+        analysis: Arc<Analysis>,
+        values: &[Value],
+        knowledge: &Knowledge,
+    ) -> Option<Plan> {
         let as_text = commits_as_text(&analysis);
         let unknown_to_mysql = backend == DbBackend::MySql && analysis.writes_anything;
         let commits = as_text || analysis.implicit_commit || unknown_to_mysql;
@@ -75,89 +163,194 @@ impl Inner {
         if analysis.is_read_only() && !ends {
             return None;
         }
-        let mut writes = WriteSet::default();
+        let changes_schema = changes_schema(&analysis);
+        let mut plan = Plan { writes: WriteSet::default(), commits, ends, changes_schema, narrowing: None };
+        for write in &analysis.writes {
+            self.counters.table(&write.table.fold()).writes.fetch_add(1, Ordering::Relaxed);
+        }
         if analysis.writes_anything || as_text {
-            self.counters.namespace_purges.fetch_add(1, Ordering::Relaxed);
             // The text may hold data, so it is not logged.
             tracing::warn!(
                 kind = ?analysis.kind,
                 why = analysis.why_anything.as_deref(),
                 "a statement whose effects are not known purges the whole namespace"
             );
-            writes.rest.tags.insert(self.keys.everything());
+            plan.writes.add_everything(self);
         }
+        let Knowledge::Known(schema) = knowledge else {
+            if !analysis.writes.is_empty() {
+                plan.writes.add_everything(self);
+            }
+            return Some(plan);
+        };
+        let nothing_more = Images::default();
         for write in &analysis.writes {
-            self.add_write(&mut writes, write, values);
+            self.add_write(&mut plan.writes, &Touched { write, values, images: &nothing_more }, schema);
         }
-        Some(Effects { writes, commits, ends })
+        plan.narrowing = self.narrowing(backend, analysis, values, schema);
+        Some(plan)
     }
 
-    fn add_write(&self, set: &mut WriteSet, write: &Write, values: &[Value]) {
-        let folded = write.table.fold().into_owned();
+    fn narrowing(
+        &self,
+        backend: DbBackend,
+        analysis: Arc<Analysis>,
+        values: &[Value],
+        schema: &Arc<Schema>,
+    ) -> Option<Narrowing> {
+        let [write] = &analysis.writes[..] else { return None };
+        let folded = write.table.fold();
+        let tells = write.filter.is_some() && schema.is_plain(&folded) || analysis.returning;
+        if analysis.writes_anything || !tells {
+            return None;
+        }
         let policy = self.registry.table(&folded);
-        self.counters.table(&folded).writes.fetch_add(1, Ordering::Relaxed);
-        set.tables.insert(folded.as_str().into());
-        set.rest.tags.insert(self.keys.table(&folded));
-        if let Some(policy) = &policy {
-            for tag in &policy.purges {
+        let pre_select = policy.as_deref().and_then(|policy| {
+            let limit = self.wants_pre_select(write, analysis.returning, values, policy, schema)?;
+            PreSelect::of(backend, write, values, policy, limit)
+        });
+        let (values, schema) = (values.to_vec(), schema.clone());
+        Some(Narrowing { analysis, values, schema, policy, pre_select })
+    }
+
+    /// How many rows to select before the write, at most; `None` if nothing is to be gained by it.
+    fn wants_pre_select(
+        &self,
+        write: &Write,
+        returning: bool,
+        values: &[Value],
+        policy: &TablePolicy,
+        schema: &Schema,
+    ) -> Option<usize> {
+        if !matches!(write.verb, Verb::Update | Verb::Delete) {
+            return None;
+        }
+        let nothing_more = Images::default();
+        let touched = Touched { write, values, images: &nothing_more };
+        let rows_are_named = touched.keys(policy).is_some();
+        let limit = match policy.precise {
+            _ if rows_are_named => self.config.max_row_tags,
+            Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).min(self.config.max_row_tags),
+            None => return None,
+        };
+        let folded = write.table.fold();
+        let rows_come_back = returning && touched.keeps_key(policy);
+        let rows_gain = !(rows_are_named || rows_come_back);
+        let index_gains = schema.is_plain(&folded)
+            && policy.index.iter().any(|column| {
+                let generated = schema.generates(&folded, column.name);
+                touched.old_values(column, generated).is_none()
+                    && !(returning && touched.keeps(column.name, generated))
+            });
+        (rows_gain || index_gains).then_some(limit)
+    }
+
+    /// Adds what a write to one table makes wrong, there and wherever the database goes on from there.
+    fn add_write(&self, set: &mut WriteSet, touched: &Touched<'_>, schema: &Schema) {
+        let write = touched.write;
+        let folded: Box<str> = write.table.fold().into();
+        let change = change_of(write);
+        let also = |table: &str| {
+            let policy = self.registry.table(table);
+            policy.and_then(|policy| policy.rule.also_writes.clone()).unwrap_or_default()
+        };
+        let reached = schema.reach(&folded, change.clone(), also);
+        for (table, what) in &reached {
+            set.tables.insert(table.clone());
+            set.rest.tags.insert(self.keys.table(table));
+            let policy = self.registry.table(table);
+            self.add_dependents(set, policy.as_deref(), what);
+            if schema.behind(table).is_some_and(|view| view.reads.is_empty()) {
+                set.add_everything(self);
+            }
+            if *table == folded && *what == change {
+                self.add_rows(set, touched, policy.as_deref(), &folded);
+                let plain = schema.is_plain(&folded);
+                let index = policy.as_deref().filter(|_| plain);
+                let tags = index.and_then(|policy| {
+                    touched.index_tags(&self.keys, policy, |column| schema.generates(&folded, column))
+                });
+                self.add_index(set, policy.as_deref(), &folded, tags);
+                continue;
+            }
+            // Rows that the database picks. A plain INSERT into a relative changes none of its own.
+            if *what != (Change { inserts: true, ..Change::default() }) {
+                set.rest.tags.insert(self.keys.any_row(table));
+            }
+            let policies = self.registry.table(&folded).zip(policy.clone());
+            let key = schema.only_reference(&folded, table, &reached);
+            let tags = key.zip(policies).and_then(|(key, (parent, child))| {
+                touched.referrers_tags(&self.keys, key, (&parent, &child), table)
+            });
+            self.add_index(set, policy.as_deref(), table, tags);
+        }
+    }
+
+    /// Tags that the table's owner declared for such a write.
+    fn add_dependents(&self, set: &mut WriteSet, policy: Option<&TablePolicy>, change: &Change) {
+        for (kind, tag) in policy.iter().flat_map(|policy| &policy.rule.purges) {
+            let applies = match kind {
+                None => true,
+                Some(WriteKind::Insert) => change.inserts,
+                Some(WriteKind::Update) => change.updates.is_some(),
+                Some(WriteKind::Delete) => change.deletes || change.truncates,
+            };
+            if applies {
                 self.purge_user_tag(&mut set.rest, tag);
             }
         }
-        // A plain INSERT changes no row that is there; "no such row" depends on the table's tag.
-        if write.verb != Verb::Insert {
-            let mut rows = PurgeSet::default();
-            match policy
-                .as_deref()
-                .and_then(|policy| self.known_rows(&mut rows, write, policy, &folded, values))
-            {
-                Some(()) => {
-                    let known = WriteSet { rows, ..WriteSet::default() };
-                    set.merge(known, self);
-                }
-                None => {
-                    set.rest.tags.insert(self.keys.any_row(&folded));
-                }
-            }
-        }
     }
 
-    /// The rows that the statement names by primary key; `None` if it may touch others.
-    fn known_rows(
+    fn add_rows(
         &self,
-        rows: &mut PurgeSet,
-        write: &Write,
-        policy: &TablePolicy,
+        set: &mut WriteSet,
+        touched: &Touched<'_>,
+        policy: Option<&TablePolicy>,
         folded: &str,
-        values: &[Value],
-    ) -> Option<()> {
-        if matches!(write.verb, Verb::Truncate | Verb::Ddl | Verb::Other) {
-            return None;
+    ) {
+        // A plain INSERT changes no row that is there; "no such row" depends on the table's tag.
+        if touched.write.verb == Verb::Insert {
+            return;
         }
-        let key = policy.key.as_deref().filter(|key| !key.is_empty())?;
-        let names: Vec<_> = key.iter().map(|column| column.name).collect();
-        let keys = write.scope.keys(&names)?;
-        if keys.len() > self.config.max_row_tags {
-            return None;
-        }
-        for operands in keys {
-            let tag: Option<Vec<_>> = key
-                .iter()
-                .zip(&operands)
-                .map(|(column, operand)| Some((column.name, named(column, operand, values)?)))
-                .collect();
-            rows.tags.insert(self.keys.row_tag(folded, tag?));
-            if key.iter().any(|column| column.class == KeyClass::Text) {
+        let keys = policy.and_then(|policy| Some((policy, touched.keys(policy)?)));
+        let Some((policy, keys)) = keys.filter(|(_, keys)| keys.len() <= self.config.max_row_tags) else {
+            set.rest.tags.insert(self.keys.any_row(folded));
+            return;
+        };
+        let mut rows = PurgeSet::default();
+        for key in keys {
+            if key.has_text {
                 // A text that is not plain may be what the database holds equal to this one.
                 rows.tags.insert(self.keys.odd_rows(folded));
             }
-            let exact: Option<Vec<_>> = operands.iter().map(|operand| exact(operand, values)).collect();
-            if let Some(exact) = exact {
-                for entity in &policy.entities {
-                    rows.entries.insert(self.row_entry(entity, &exact));
-                }
+            rows.tags.insert(self.keys.row_tag(folded, key.named));
+            for entity in key.exact.iter().flat_map(|exact| policy.entities.iter().map(move |e| (exact, e))) {
+                rows.entries.insert(self.row_entry(entity.1, entity.0));
             }
         }
-        Some(())
+        set.merge(WriteSet { rows, ..WriteSet::default() }, self);
+    }
+
+    /// The table's index tags: those with the values, or the one for all.
+    fn add_index(
+        &self,
+        set: &mut WriteSet,
+        policy: Option<&TablePolicy>,
+        folded: &str,
+        tags: Option<BTreeSet<crate::store::TagKey>>,
+    ) {
+        let all = self.keys.index(folded);
+        match (policy, tags) {
+            (Some(policy), Some(tags))
+                if policy.index_label != 0 && tags.len() <= self.config.max_row_tags =>
+            {
+                let mut index = PurgeSet { tags, ..PurgeSet::default() };
+                index.unless.insert(all, policy.index_label);
+                set.merge(WriteSet { rows: index, ..WriteSet::default() }, self);
+            }
+            // Also where no index is declared: other code may declare one.
+            _ => set.rest.merge(PurgeSet { tags: [all].into(), ..PurgeSet::default() }),
+        }
     }
 
     /// The entry of a row with this exact key.
@@ -170,6 +363,7 @@ impl Inner {
     pub(crate) fn purge_row(&self, set: &mut PurgeSet, entity: &Arc<EntityDescriptor>, key: &[Value]) {
         let folded = entity.table.to_lowercase();
         set.tags.insert(self.keys.table(&folded));
+        set.tags.insert(self.keys.index(&folded));
         let tag: Option<Vec<_>> = (key.len() == entity.key.len()).then(|| entity.key_text(key)).flatten();
         match tag {
             Some(tag) => set.tags.insert(self.keys.row_tag(&folded, tag)),
@@ -190,6 +384,34 @@ pub(crate) fn dialect(backend: DbBackend) -> Dialect {
     }
 }
 
+/// What the statement itself does to the rows of the table.
+fn change_of(write: &Write) -> Change {
+    let assigned = || match &write.assigned {
+        Some(columns) => Columns::these(columns.iter().map(|assignment| &*assignment.column)),
+        None => Columns::Any,
+    };
+    let none = Change::default();
+    match write.verb {
+        Verb::Insert => Change { inserts: true, ..none },
+        Verb::Upsert => Change { inserts: true, updates: Some(assigned()), ..none },
+        // `UPDATE OR REPLACE` too.
+        Verb::Replace => Change::anything(),
+        Verb::Update => Change { updates: Some(assigned()), ..none },
+        Verb::Delete => Change { deletes: true, ..none },
+        Verb::Truncate => Change { deletes: true, truncates: true, ..none },
+        Verb::Ddl | Verb::Other => Change::anything(),
+    }
+}
+
+/// Neither writes nor bounds a transaction.
+pub(super) fn is_quiet(analysis: &Analysis) -> bool {
+    analysis.is_read_only() && analysis.transaction.is_empty() && !analysis.implicit_commit
+}
+
+fn changes_schema(analysis: &Analysis) -> bool {
+    analysis.writes.iter().any(|write| write.verb == Verb::Ddl) || analysis.kind == Kind::Ddl
+}
+
 /// Does the text end a transaction by a COMMIT that the wrapper did not send? Then nobody knows which
 /// writes it makes visible. case A28
 fn commits_as_text(analysis: &Analysis) -> bool {
@@ -202,26 +424,4 @@ fn commits_as_text(analysis: &Analysis) -> bool {
 
 fn rolls_back_as_text(analysis: &Analysis) -> bool {
     analysis.transaction.contains(&TransactionVerb::Rollback)
-}
-
-/// The tag text of a key operand; `None` when the row it names is not known for sure.
-fn named(column: &KeyColumn, operand: &Operand, values: &[Value]) -> Option<KeyText> {
-    let text = match operand {
-        Operand::Bound(position) => column.class.tag_text(values.get(*position)?),
-        Operand::Integer(number) => column.class.tag_integer(*number),
-        Operand::Text(text) => column.class.tag_literal(text),
-        Operand::Other => None,
-    };
-    // An odd text may be what the database holds equal to a plain one.
-    text.filter(|text| *text != KeyText::Odd)
-}
-
-/// The exact text of an operand, for the key of the row's entry.
-fn exact(operand: &Operand, values: &[Value]) -> Option<String> {
-    match operand {
-        Operand::Bound(position) => value_text(values.get(*position)?),
-        Operand::Integer(number) => Some(number.to_string()),
-        Operand::Text(text) => Some(text.to_string()),
-        Operand::Other => None,
-    }
 }

@@ -1,15 +1,22 @@
 //! The seam with SeaORM: connections and transactions that purge what their writes made wrong.
 
+mod ask;
 mod capture;
 mod effects;
+mod images;
+mod preselect;
 #[cfg(feature = "stream")]
 mod stream;
+mod surroundings;
+mod touched;
 mod transaction;
 mod wrapper;
 
 pub(crate) use capture::Capture;
-pub(crate) use effects::{WriteSet, dialect};
+pub(crate) use effects::WriteSet;
 #[cfg(feature = "stream")]
 pub use stream::CachedStream;
+pub(crate) use touched::named;
 pub use transaction::CachedTransaction;
+pub(crate) use wrapper::sealed::Sealed;
 pub use wrapper::{CachedBy, CachedConnection, ReadThrough};

@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, QueryStream, Statement, StreamTrait};
 use tokio::runtime::Handle;
 
-use super::CachedConnection;
+use super::{CachedConnection, Sealed, effects::is_quiet};
 use crate::freshness::PurgeTicket;
 
 /// Rows of a statement sent through a [`CachedConnection`].
@@ -94,10 +94,19 @@ impl StreamTrait for CachedConnection {
         statement: Statement,
     ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
         Box::pin(async move {
-            let freshness = &self.cache().inner.freshness;
-            let purge = match self.cache().inner.effects(&statement) {
+            let inner = &self.cache().inner;
+            let freshness = &inner.freshness;
+            let analysis = inner.analyse(statement.db_backend, &statement.sql);
+            let plan = match is_quiet(&analysis) {
+                true => None,
+                false => {
+                    let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
+                    inner.plan(statement.db_backend, analysis, values, &self.knowledge().await)
+                }
+            };
+            let purge = match plan {
                 None => Purge::None,
-                Some(effects) => Purge::Owed(freshness.ticket(effects.writes.into_purge())),
+                Some(plan) => Purge::Owed(freshness.ticket(plan.writes.into_purge())),
             };
             // If this fails the ticket is dropped, and so purges in the background.
             let rows = self.inner().stream_raw(statement).await?;

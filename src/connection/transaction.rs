@@ -1,6 +1,7 @@
 //! [`CachedTransaction`]: collects what it writes, and purges once, after COMMIT.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     future::Future,
     pin::Pin,
@@ -16,10 +17,18 @@ use sea_orm::{
     QueryResult, Statement, TransactionError, TransactionOptions, TransactionSession, TransactionTrait,
 };
 
-use super::{ReadThrough, WriteSet, effects::Effects};
+use super::{
+    ReadThrough, WriteSet,
+    ask::{Answer, Ask},
+    effects::{Plan, is_quiet},
+    images::Image,
+    preselect::Proven,
+};
 use crate::{
     Cache,
+    cache::Inner,
     freshness::{Finishing, PurgeTicket},
+    schema::{Knowledge, SchemaWatch},
 };
 
 /// A transaction on a [`CachedConnection`](crate::CachedConnection).
@@ -35,6 +44,17 @@ pub struct CachedTransaction {
     inner: DatabaseTransaction,
     cache: Cache,
     writes: Arc<Writes>,
+    seen: Seen,
+}
+
+/// The schema as it was when the outermost transaction began.
+#[derive(Clone)]
+pub(super) struct Seen {
+    pub(super) watch: Arc<SchemaWatch>,
+    pub(super) proven: Arc<Proven>,
+    pub(super) knowledge: Knowledge,
+    /// The watch's count of changes then.
+    pub(super) changes: u64,
 }
 
 /// What a transaction has written so far, and the one around it.
@@ -42,7 +62,7 @@ pub struct CachedTransaction {
 struct Writes {
     // A std lock: held for set operations, never across an await. A transaction may be written to
     // by several tasks at once.
-    set: Mutex<WriteSet>,
+    set: Mutex<Written>,
     around: Option<Arc<Writes>>,
     /// The database's transaction may have ended without this one: by a statement that commits, or
     /// because the one around a nested one was committed first. What is written from then on is
@@ -50,9 +70,33 @@ struct Writes {
     ended: AtomicBool,
 }
 
+/// What one level has written.
+#[derive(Clone, Default)]
+struct Written {
+    done: WriteSet,
+    /// Statements under way, or whose future was dropped: what they make wrong at most.
+    under_way: BTreeMap<u64, WriteSet>,
+    next: u64,
+}
+
+impl Written {
+    fn all(self, inner: &Inner) -> WriteSet {
+        let mut all = self.done;
+        for set in self.under_way.into_values() {
+            all.merge(set, inner);
+        }
+        all
+    }
+}
+
 impl Writes {
-    fn set(&self) -> MutexGuard<'_, WriteSet> {
+    fn set(&self) -> MutexGuard<'_, Written> {
         self.set.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Takes what this level has written.
+    fn take(&self, cache: &Cache) -> WriteSet {
+        std::mem::take(&mut *self.set()).all(&cache.inner)
     }
 
     /// This level and those around it.
@@ -75,8 +119,8 @@ impl Writes {
     fn all(&self, cache: &Cache) -> WriteSet {
         let mut all = WriteSet::default();
         for level in self.levels() {
-            let set = level.set().clone();
-            all.merge(set, &cache.inner);
+            let written = level.set().clone();
+            all.merge(written.all(&cache.inner), &cache.inner);
         }
         all
     }
@@ -93,13 +137,17 @@ impl ReadThrough for CachedTransaction {
 }
 
 impl CachedTransaction {
-    pub(super) fn outermost(inner: DatabaseTransaction, cache: Cache) -> Self {
-        Self { inner, cache, writes: Arc::default() }
+    pub(super) fn outermost(inner: DatabaseTransaction, cache: Cache, seen: Seen) -> Self {
+        Self { inner, cache, writes: Arc::default(), seen }
+    }
+
+    pub(super) fn schema_at_begin(&self) -> Knowledge {
+        self.seen.knowledge.clone()
     }
 
     fn nested(&self, inner: DatabaseTransaction) -> Self {
         let writes = Writes { around: Some(self.writes.clone()), ..Writes::default() };
-        Self { inner, cache: self.cache.clone(), writes: Arc::new(writes) }
+        Self { inner, cache: self.cache.clone(), writes: Arc::new(writes), seen: self.seen.clone() }
     }
 
     /// The cache, which knows nothing of this transaction: do not store in it what was read here,
@@ -113,15 +161,99 @@ impl CachedTransaction {
     /// been executed all the same. The ticket is for what becomes visible with the statement
     /// itself, whatever becomes of this transaction: a statement that commits makes everything
     /// before it durable, and after it every write is on its own.
-    fn note(&self, effects: Option<Effects>) -> Option<PurgeTicket> {
-        let effects = effects?;
-        self.writes.set().merge(effects.writes, &self.cache.inner);
+    fn note(&self, plan: &Plan) -> (u64, Option<PurgeTicket>) {
+        if plan.changes_schema {
+            self.seen.watch.changed();
+        }
+        let number = {
+            let mut set = self.writes.set();
+            set.next += 1;
+            let number = set.next;
+            set.under_way.insert(number, plan.writes.clone());
+            number
+        };
         let on_its_own = self.writes.has_ended();
-        if effects.ends {
+        if plan.ends {
             self.writes.end();
         }
-        (effects.commits || on_its_own)
-            .then(|| self.cache.inner.freshness.ticket(self.writes.all(&self.cache).into_purge()))
+        let ticket = (plan.commits || on_its_own)
+            .then(|| self.cache.inner.freshness.ticket(self.writes.all(&self.cache).into_purge()));
+        (number, ticket)
+    }
+
+    /// The statement has run: what it was noted with is replaced by what it wrote.
+    fn settle(&self, number: u64, writes: WriteSet) {
+        let mut set = self.writes.set();
+        // It is gone if this transaction has ended meanwhile, and was purged then.
+        if set.under_way.remove(&number).is_some() {
+            set.done.merge(writes, &self.cache.inner);
+        }
+    }
+
+    fn plan(&self, ask: &Ask) -> Option<Plan> {
+        let inner = &self.cache.inner;
+        let backend = ask.backend(ConnectionTrait::get_database_backend(&self.inner));
+        let analysis = inner.analyse(backend, ask.sql());
+        if is_quiet(&analysis) {
+            return None;
+        }
+        inner.plan(backend, analysis, ask.values(), &self.seen.knowledge)
+    }
+
+    async fn send(&self, ask: Ask) -> Result<Answer, DbErr> {
+        let Some(plan) = self.plan(&ask) else { return ask.send(&self.inner).await };
+        let (number, ticket) = self.note(&plan);
+        let before = self.select_before(&plan).await?;
+        let result = ask.send(&self.inner).await;
+        let writes = match &result {
+            Ok(answer) if plan.can_narrow() => {
+                let images = answer.images(&plan, before);
+                plan.narrowed(&self.cache.inner, images)
+            }
+            // Also after an error: the statement may have had its effect, in whole or in part.
+            _ => plan.writes,
+        };
+        self.settle(number, writes);
+        if let Some(ticket) = ticket {
+            ticket.deliver().await;
+        }
+        result
+    }
+
+    /// Reads the rows that a write will touch, if there is something to be gained by it.
+    async fn select_before(&self, plan: &Plan) -> Result<Option<Vec<Image>>, DbErr> {
+        let (Some(select), Some(policy)) = (plan.pre_select(), plan.policy()) else { return Ok(None) };
+        if let Some(lock) = &select.lock_first {
+            self.inner.execute_unprepared(lock).await?;
+        }
+        // In PostgreSQL an error ends the whole transaction. The first time a text is sent, it is
+        // sent in a savepoint: an error of ours must not be the end of the user's transaction.
+        let proven = &self.seen.proven;
+        let trusted =
+            select.statement.db_backend != DbBackend::Postgres || proven.knows(&select.statement.sql);
+        let result = if trusted {
+            self.inner.query_all_raw(select.statement.clone()).await
+        } else {
+            let savepoint = self.inner.begin().await?;
+            let result = savepoint.query_all_raw(select.statement.clone()).await;
+            if result.is_ok() {
+                savepoint.commit().await?
+            } else {
+                savepoint.rollback().await?
+            }
+            result
+        };
+        match result {
+            Ok(rows) => {
+                proven.learn(&select.statement.sql);
+                Ok(select.images(&rows, policy))
+            }
+            Err(error) if trusted && select.statement.db_backend == DbBackend::Postgres => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
+                Ok(None)
+            }
+        }
     }
 
     /// Like [`TransactionTrait::transaction`], with an async closure.
@@ -160,12 +292,6 @@ impl CachedTransaction {
     }
 }
 
-async fn deliver(ticket: Option<PurgeTicket>) {
-    if let Some(ticket) = ticket {
-        ticket.deliver().await;
-    }
-}
-
 impl fmt::Debug for CachedTransaction {
     /// Without what was written: a handler that records its arguments must not log keys.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,23 +319,30 @@ impl CachedTransaction {
     /// # Errors
     /// The database's. It is purged then too: a COMMIT whose answer was lost may have happened.
     pub async fn commit(self) -> Result<(), DbErr> {
-        let Self { inner, cache, writes } = self;
+        let Self { inner, cache, writes, seen } = self;
         if let Some(around) = &writes.around
             && !writes.has_ended()
         {
             // Before the savepoint is released: if that fails half-way, too much is purged later,
             // never too little.
-            let set = std::mem::take(&mut *writes.set());
-            around.set().merge(set, &cache.inner);
+            let set = writes.take(&cache);
+            around.set().done.merge(set, &cache.inner);
             return inner.commit().await;
         }
         // A nested transaction that outlives the one around it is the one that commits.
         writes.end();
         let freshness = cache.inner.freshness.clone();
         let runtime = freshness.runtime().clone();
-        let ticket = freshness.ticket(writes.all(&cache).into_purge());
+        let mut ticket = freshness.ticket(writes.all(&cache).into_purge());
         Finishing::new(&runtime, async move {
             let result = inner.commit().await;
+            if seen.watch.changes() != seen.changes {
+                // What was reached was worked out by a schema that has changed, perhaps here.
+                seen.watch.changed();
+                let mut all = writes.all(&cache);
+                all.add_everything(&cache.inner);
+                ticket.narrow(all.into_purge());
+            }
             // Also after an error: a COMMIT whose answer was lost may have happened.
             ticket.deliver().await;
             result
@@ -222,7 +355,7 @@ impl CachedTransaction {
     /// # Errors
     /// The database's.
     pub async fn rollback(self) -> Result<(), DbErr> {
-        let Self { inner, cache, writes } = self;
+        let Self { inner, cache, writes, .. } = self;
         let result = inner.rollback().await;
         if writes.has_ended() {
             // What was written after that point may not have been rolled back.
@@ -231,8 +364,8 @@ impl CachedTransaction {
             && let Some(around) = &writes.around
         {
             // It is not known whether the savepoint's writes are gone.
-            let set = std::mem::take(&mut *writes.set());
-            around.set().merge(set, &cache.inner);
+            let set = writes.take(&cache);
+            around.set().done.merge(set, &cache.inner);
         }
         result
     }
@@ -245,32 +378,19 @@ impl ConnectionTrait for CachedTransaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let ticket = self.note(self.cache.inner.effects(&statement));
-        let result = self.inner.execute_raw(statement).await;
-        deliver(ticket).await;
-        result
+        self.send(Ask::Execute(statement)).await?.done()
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let ticket =
-            self.note(self.cache.inner.effects_of(ConnectionTrait::get_database_backend(self), sql, &[]));
-        let result = self.inner.execute_unprepared(sql).await;
-        deliver(ticket).await;
-        result
+        self.send(Ask::Unprepared(sql.to_owned())).await?.done()
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let ticket = self.note(self.cache.inner.effects(&statement));
-        let result = self.inner.query_one_raw(statement).await;
-        deliver(ticket).await;
-        result
+        self.send(Ask::One(statement)).await?.one()
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let ticket = self.note(self.cache.inner.effects(&statement));
-        let result = self.inner.query_all_raw(statement).await;
-        deliver(ticket).await;
-        result
+        self.send(Ask::All(statement)).await?.all()
     }
 
     fn support_returning(&self) -> bool {
@@ -298,7 +418,11 @@ impl sea_orm::StreamTrait for CachedTransaction {
             // A stream in a transaction is purged with the transaction. Should the statement commit
             // by itself, it is sent when the stream is read, so its ticket comes too early: what it
             // wrote is purged once more when this transaction ends.
-            drop(self.note(self.cache.inner.effects(&statement)));
+            let ask = Ask::All(statement);
+            if let Some(plan) = self.plan(&ask) {
+                drop(self.note(&plan));
+            }
+            let Ask::All(statement) = ask else { return Err(DbErr::Custom(String::new())) };
             self.inner.stream_raw(statement).await
         })
     }

@@ -1,15 +1,27 @@
 //! [`CachedConnection`]: stands wherever a `DatabaseConnection` stood.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, IsolationLevel,
-    QueryResult, Statement, TransactionError, TransactionOptions, TransactionTrait,
+    AccessMode, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
+    IsolationLevel, QueryResult, SqliteTransactionMode, Statement, TransactionError, TransactionOptions,
+    TransactionTrait,
 };
 
-use super::{CachedTransaction, effects::Effects};
-use crate::{Cache, freshness::Finishing};
+use super::{
+    CachedTransaction,
+    ask::{Answer, Ask},
+    effects::{Plan, is_quiet},
+    images::Image,
+    preselect::Proven,
+    transaction::Seen,
+};
+use crate::{
+    Cache,
+    freshness::Finishing,
+    schema::{Knowledge, SchemaReport, SchemaWatch},
+};
 
 /// A database connection whose writes purge what they made wrong, and whose `.cached()` reads are
 /// served from the cache.
@@ -29,6 +41,9 @@ use crate::{Cache, freshness::Finishing};
 pub struct CachedConnection {
     inner: DatabaseConnection,
     cache: Cache,
+    schema: Arc<SchemaWatch>,
+    proven: Arc<Proven>,
+    session: Option<Arc<str>>,
 }
 
 /// The constructor on the connection itself.
@@ -52,10 +67,38 @@ impl CachedBy for DatabaseConnection {
     }
 }
 
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for super::CachedConnection {}
-    impl Sealed for super::CachedTransaction {}
+pub(super) mod sealed {
+    use std::future::Future;
+
+    use crate::schema::Knowledge;
+
+    pub trait Sealed {
+        /// What is known of the schema.
+        fn knowledge(&self) -> impl Future<Output = Knowledge> + Send;
+
+        /// What tells the sessions apart whose reads differ.
+        fn session(&self) -> Option<&str>;
+    }
+}
+
+impl sealed::Sealed for CachedConnection {
+    async fn knowledge(&self) -> Knowledge {
+        self.schema.current(&self.inner).await
+    }
+
+    fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+}
+
+impl sealed::Sealed for CachedTransaction {
+    async fn knowledge(&self) -> Knowledge {
+        self.schema_at_begin()
+    }
+
+    fn session(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// What a `.cached()` read can be given: a [`CachedConnection`], or a [`CachedTransaction`], in
@@ -90,7 +133,44 @@ impl CachedConnection {
     /// their names only.
     #[must_use]
     pub fn new(inner: DatabaseConnection, cache: Cache) -> Self {
-        Self { inner, cache }
+        let schema = Arc::new(SchemaWatch::new(cache.inner.clone()));
+        Self { inner, cache, schema, proven: Arc::default(), session: None }
+    }
+
+    /// Does not ask the database's catalogue how its tables hang together, and takes it that there
+    /// are no foreign keys with actions, views, triggers, partitions or generated columns. For
+    /// databases whose catalogue cannot be read. (Mock connections are never asked.)
+    #[must_use]
+    pub fn without_schema(self) -> Self {
+        self.schema.switch_off();
+        self
+    }
+
+    /// Asks the database's catalogue now. It is asked by itself before the first write or cached
+    /// read, after DDL through this connection, and again in the background when what is known is
+    /// older than five minutes; call this after a migration by other means, or to see at start-up
+    /// which tables have triggers that nobody declared.
+    ///
+    /// # Errors
+    /// The catalogue could not be read. Until it can, every write purges the whole namespace, and
+    /// cached reads go to the database.
+    pub async fn learn_schema(&self) -> Result<SchemaReport, DbErr> {
+        self.schema.learn_now(&self.inner).await
+    }
+
+    /// The same connection, for sessions whose reads differ from those of others: row-level
+    /// security, another `search_path`, another role. The key becomes part of the key of every
+    /// entry that this connection reads or fills; purges reach all of them. It is for you to set the
+    /// session up so that its reads depend on nothing else.
+    ///
+    /// ```no_run
+    /// # fn run(db: sea_orm_cache::CachedConnection, tenant: u32) {
+    /// let db = db.with_session_key(format!("tenant {tenant}"));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_session_key(&self, key: impl Into<String>) -> Self {
+        Self { session: Some(key.into().into()), ..self.clone() }
     }
 
     /// The cache.
@@ -145,28 +225,86 @@ impl CachedConnection {
         closed
     }
 
+    fn outermost(&self, inner: DatabaseTransaction, knowledge: Knowledge) -> CachedTransaction {
+        let (watch, proven) = (self.schema.clone(), self.proven.clone());
+        let seen = Seen { changes: watch.changes(), knowledge, watch, proven };
+        CachedTransaction::outermost(inner, self.cache.clone(), seen)
+    }
+
+    async fn send(&self, ask: Ask) -> Result<Answer, DbErr> {
+        let inner = &self.cache.inner;
+        let backend = ask.backend(self.inner.get_database_backend());
+        let analysis = inner.analyse(backend, ask.sql());
+        if is_quiet(&analysis) {
+            return ask.send(&self.inner).await;
+        }
+        let knowledge = self.schema.current(&self.inner).await;
+        match inner.plan(backend, analysis, ask.values(), &knowledge) {
+            None => ask.send(&self.inner).await,
+            Some(plan) => self.write(plan, ask).await,
+        }
+    }
+
     /// Runs a write that was sent outside any transaction, then purges; both even if the caller
     /// goes away meanwhile.
-    async fn write<T, F>(
-        &self,
-        effects: Effects,
-        run: impl FnOnce(DatabaseConnection) -> F + Send + 'static,
-    ) -> Result<T, DbErr>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, DbErr>> + Send,
-    {
-        let freshness = self.cache.inner.freshness.clone();
-        let connection = self.inner.clone();
-        let runtime = freshness.runtime().clone();
+    async fn write(&self, plan: Plan, ask: Ask) -> Result<Answer, DbErr> {
+        let runtime = self.cache.inner.freshness.runtime().clone();
+        let this = self.clone();
         Finishing::new(&runtime, async move {
-            let ticket = freshness.ticket(effects.writes.into_purge());
-            let result = run(connection).await;
+            let inner = &this.cache.inner;
+            let mut ticket = inner.freshness.ticket(plan.writes.clone().into_purge());
+            if plan.changes_schema {
+                this.schema.changed();
+            }
+            let changes = this.schema.changes();
+            let result = this.run(&plan, ask).await;
+            let concurrent = this.schema.changes() != changes;
+            if plan.changes_schema {
+                this.schema.changed();
+            }
+            if concurrent {
+                // What the write reached was worked out by a schema that was changing.
+                let mut writes = plan.writes;
+                writes.add_everything(inner);
+                ticket.narrow(writes.into_purge());
+            } else if let Ok((answer, before)) = &result
+                && plan.can_narrow()
+            {
+                let images = answer.images(&plan, before.clone());
+                ticket.narrow(plan.narrowed(inner, images).into_purge());
+            }
             // Also after an error: the statement may have had its effect, in whole or in part.
             ticket.deliver().await;
-            result
+            result.map(|(answer, _)| answer)
         })
         .await
+    }
+
+    /// Runs the statement: alone, or behind a select of the rows that it will touch, both in a
+    /// transaction of their own.
+    async fn run(&self, plan: &Plan, ask: Ask) -> Result<(Answer, Option<Vec<Image>>), DbErr> {
+        let (Some(select), Some(policy)) = (plan.pre_select(), plan.policy()) else {
+            return Ok((ask.send(&self.inner).await?, None));
+        };
+        let options = TransactionOptions {
+            // A transaction that reads first and writes then would fail if another wrote in between.
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let transaction = self.inner.begin_with_options(options).await?;
+        match transaction.query_all_raw(select.statement.clone()).await {
+            Ok(rows) => {
+                let answer = ask.send(&transaction).await?;
+                transaction.commit().await?;
+                Ok((answer, select.images(&rows, policy)))
+            }
+            Err(error) => {
+                // It was ours; the statement itself may do better.
+                tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
+                transaction.rollback().await?;
+                Ok((ask.send(&self.inner).await?, None))
+            }
+        }
     }
 }
 
@@ -177,34 +315,19 @@ impl ConnectionTrait for CachedConnection {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        match self.cache.inner.effects(&statement) {
-            None => self.inner.execute_raw(statement).await,
-            Some(effects) => self.write(effects, |db| async move { db.execute_raw(statement).await }).await,
-        }
+        self.send(Ask::Execute(statement)).await?.done()
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        match self.cache.inner.effects_of(ConnectionTrait::get_database_backend(self), sql, &[]) {
-            None => self.inner.execute_unprepared(sql).await,
-            Some(effects) => {
-                let sql = sql.to_owned();
-                self.write(effects, |db| async move { db.execute_unprepared(&sql).await }).await
-            }
-        }
+        self.send(Ask::Unprepared(sql.to_owned())).await?.done()
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        match self.cache.inner.effects(&statement) {
-            None => self.inner.query_one_raw(statement).await,
-            Some(effects) => self.write(effects, |db| async move { db.query_one_raw(statement).await }).await,
-        }
+        self.send(Ask::One(statement)).await?.one()
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        match self.cache.inner.effects(&statement) {
-            None => self.inner.query_all_raw(statement).await,
-            Some(effects) => self.write(effects, |db| async move { db.query_all_raw(statement).await }).await,
-        }
+        self.send(Ask::All(statement)).await?.all()
     }
 
     fn support_returning(&self) -> bool {
@@ -221,7 +344,8 @@ impl TransactionTrait for CachedConnection {
     type Transaction = CachedTransaction;
 
     async fn begin(&self) -> Result<CachedTransaction, DbErr> {
-        Ok(CachedTransaction::outermost(self.inner.begin().await?, self.cache.clone()))
+        let knowledge = self.schema.current(&self.inner).await;
+        Ok(self.outermost(self.inner.begin().await?, knowledge))
     }
 
     async fn begin_with_config(
@@ -229,13 +353,15 @@ impl TransactionTrait for CachedConnection {
         isolation_level: Option<IsolationLevel>,
         access_mode: Option<AccessMode>,
     ) -> Result<CachedTransaction, DbErr> {
+        let knowledge = self.schema.current(&self.inner).await;
         let inner = self.inner.begin_with_config(isolation_level, access_mode).await?;
-        Ok(CachedTransaction::outermost(inner, self.cache.clone()))
+        Ok(self.outermost(inner, knowledge))
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<CachedTransaction, DbErr> {
+        let knowledge = self.schema.current(&self.inner).await;
         let inner = self.inner.begin_with_options(options).await?;
-        Ok(CachedTransaction::outermost(inner, self.cache.clone()))
+        Ok(self.outermost(inner, knowledge))
     }
 
     async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>

@@ -8,7 +8,7 @@ mod policy;
 mod registry;
 mod row;
 
-pub use policy::{CacheEntity, EntityPolicy, TagPart, TtlClass, TtlSpec, WarmUpPolicy};
+pub use policy::{CacheEntity, EntityPolicy, TableRule, TagPart, TtlClass, TtlSpec, WarmUpPolicy, WriteKind};
 pub use registry::{EntityDescriptor, EntityRegistration};
 
 pub(crate) use fingerprint::{FORMAT, Fingerprint};

@@ -68,6 +68,77 @@ impl Default for WarmUpPolicy {
     }
 }
 
+/// What a write does to rows, for [`EntityPolicy::purges_on`] and [`TableRule::purges_on`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum WriteKind {
+    /// Adds rows. An upsert is an insert and an update, a `REPLACE` an insert and a delete.
+    Insert,
+    /// Changes rows.
+    Update,
+    /// Removes rows, one by one or all of them.
+    Delete,
+}
+
+/// What a write to a table sets off besides purging what was read from it. For an entity it is
+/// declared with the entity; for a table without one, or from outside, with
+/// [`CacheBuilder::table`](crate::CacheBuilder::table).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableRule {
+    /// Tags to purge, and on which writes; `None` is any.
+    pub(crate) purges: Vec<(Option<WriteKind>, Box<str>)>,
+    /// Tables that triggers write, folded. `None`: nobody has said.
+    pub(crate) also_writes: Option<Vec<Box<str>>>,
+}
+
+impl TableRule {
+    /// Nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A tag of the application's own that any write to the table purges. `"analytics:*"` stands for
+    /// every tag and every own entry whose name begins with `analytics:`.
+    #[must_use]
+    pub fn purges(mut self, tag: impl Into<String>) -> Self {
+        self.purges.push((None, tag.into().into()));
+        self
+    }
+
+    /// A tag that only writes of this kind purge.
+    #[must_use]
+    pub fn purges_on(mut self, kind: WriteKind, tag: impl Into<String>) -> Self {
+        self.purges.push((Some(kind), tag.into().into()));
+        self
+    }
+
+    /// The table's triggers write this table. It is purged as a whole with every write.
+    #[must_use]
+    pub fn also_writes(mut self, table: impl AsRef<str>) -> Self {
+        self.also_writes.get_or_insert_default().push(table.as_ref().to_lowercase().into());
+        self
+    }
+
+    /// The table's triggers write no table, and change nothing in its own index columns: they are
+    /// no reason for a warning.
+    #[must_use]
+    pub fn harmless_triggers(mut self) -> Self {
+        self.also_writes.get_or_insert_default();
+        self
+    }
+
+    pub(crate) fn include(&mut self, other: &Self) {
+        for purge in &other.purges {
+            if !self.purges.contains(purge) {
+                self.purges.push(purge.clone());
+            }
+        }
+        if let Some(tables) = &other.also_writes {
+            self.also_writes.get_or_insert_default().extend(tables.iter().cloned());
+        }
+    }
+}
+
 /// The policy of one entity, as `#[cache(...)]` declares it.
 #[derive(Clone, Debug, Default)]
 pub struct EntityPolicy {
@@ -76,7 +147,8 @@ pub struct EntityPolicy {
     pub(crate) namespace: Option<&'static str>,
     pub(crate) tags: Vec<TagTemplate>,
     pub(crate) index: Vec<&'static str>,
-    pub(crate) purges: Vec<&'static str>,
+    pub(crate) rule: TableRule,
+    pub(crate) precise: Option<u64>,
     pub(crate) warm_up: Option<WarmUpPolicy>,
     pub(crate) skip: bool,
     pub(crate) documents: String,
@@ -118,18 +190,53 @@ impl EntityPolicy {
         self
     }
 
-    /// A column by which lists are read. It is checked and remembered for the release that narrows
-    /// the purge of such lists; today a list depends on its whole table.
+    /// A column by which lists are read. A cached select whose filter pins it (`shelf_id = 3`, or an
+    /// `IN` of a few values) depends on the rows with these values instead of the whole table. A write
+    /// purges what depends on the old and the new value; where a statement does not say the old one
+    /// (the column is changed, the row deleted, or the database does not return it), it is read
+    /// first, in the same transaction.
+    ///
+    /// Integers, text, UUIDs and booleans; a column of another type narrows nothing.
     #[must_use]
     pub fn index(mut self, column: &'static str) -> Self {
         self.index.push(column);
         self
     }
 
-    /// A user tag that any write to this entity's table purges.
+    /// A user tag that any write to this entity's table purges; see [`TableRule::purges`].
     #[must_use]
     pub fn purges(mut self, tag: &'static str) -> Self {
-        self.purges.push(tag);
+        self.rule = self.rule.purges(tag);
+        self
+    }
+
+    /// A user tag that writes of one kind to this entity's table purge.
+    #[must_use]
+    pub fn purges_on(mut self, kind: WriteKind, tag: &'static str) -> Self {
+        self.rule = self.rule.purges_on(kind, tag);
+        self
+    }
+
+    /// A table that the triggers of this entity's table write.
+    #[must_use]
+    pub fn also_writes(mut self, table: &'static str) -> Self {
+        self.rule = self.rule.also_writes(table);
+        self
+    }
+
+    /// The triggers of this entity's table write nothing that a cached read could show.
+    #[must_use]
+    pub fn harmless_triggers(mut self) -> Self {
+        self.rule = self.rule.harmless_triggers();
+        self
+    }
+
+    /// An UPDATE or DELETE that does not name its rows by key is preceded by a select of the rows
+    /// that it will touch, in the same transaction, so that it purges these alone; up to `limit`
+    /// rows, above which it purges all of the table's.
+    #[must_use]
+    pub fn precise(mut self, limit: u64) -> Self {
+        self.precise = Some(limit);
         self
     }
 

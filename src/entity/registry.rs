@@ -12,17 +12,23 @@ use std::{
 
 use once_cell::sync::OnceCell;
 use sea_orm::{
-    ColumnTrait, DbBackend, EntityTrait, IdenStatic, Iterable, PrimaryKeyToColumn, Statement, Value,
+    ColumnTrait, ColumnType, DbBackend, EntityTrait, FromQueryResult, IdenStatic, Iterable, ModelTrait,
+    PrimaryKeyToColumn, QueryResult, QueryTrait, Statement, Value,
 };
 
-use super::{CacheEntity, EntityPolicy, Fingerprint, KeyClass, KeyText};
+use super::{CacheEntity, EntityPolicy, Fingerprint, KeyClass, KeyText, TableRule};
 use crate::warmup::{WarmUpLoader, entity_loader};
 
-/// One column of a primary key.
+/// A column's name and its value in a row.
+pub(crate) type NamedValue = (&'static str, Value);
+
+/// One column of a primary key or an index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyColumn {
     pub(crate) name: &'static str,
     pub(crate) class: KeyClass,
+    /// The driver reads it as what the class says, without the entity's help.
+    pub(crate) plain: bool,
 }
 
 /// All that the crate needs to know of one entity type, with the type erased.
@@ -33,9 +39,15 @@ pub struct EntityDescriptor {
     pub(crate) table: &'static str,
     pub(crate) schema: Option<String>,
     pub(crate) key: Vec<KeyColumn>,
+    /// The declared index columns.
+    pub(crate) index: Vec<KeyColumn>,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) policy: EntityPolicy,
     pub(crate) warm_up: Option<WarmUpLoader>,
+    /// `SELECT all columns FROM table`, as the entity sends it.
+    pub(crate) select: fn(DbBackend) -> String,
+    /// The values of a whole row.
+    pub(crate) values: fn(&QueryResult) -> Option<Vec<NamedValue>>,
     /// The text of a select of one row by its key, per backend, once it was needed.
     by_key: Arc<[OnceCell<String>; 3]>,
 }
@@ -65,15 +77,25 @@ impl EntityDescriptor {
         let column = |column: E::Column| KeyColumn {
             name: column.as_str(),
             class: KeyClass::of(column.def().get_column_type()),
+            plain: is_plain(column.def().get_column_type()),
         };
         Self {
             type_id: TypeId::of::<E>(),
             table: entity.table_name(),
             schema: entity.schema_name().map(str::to_owned),
             key: E::PrimaryKey::iter().map(|key| column(key.into_column())).collect(),
+            index: E::Column::iter()
+                .filter(|column| policy.index.contains(&column.as_str()))
+                .map(column)
+                .collect(),
             fingerprint: Fingerprint::of::<E>(&policy.documents),
             policy,
             warm_up: None,
+            select: |backend| backend.build(&E::find().into_query()).sql,
+            values: |row| {
+                let model = E::Model::from_query_result(row, "").ok()?;
+                Some(E::Column::iter().map(|column| (column.as_str(), model.get(column))).collect())
+            },
             by_key: Arc::default(),
         }
     }
@@ -139,8 +161,15 @@ inventory::collect!(EntityRegistration);
 pub(crate) struct TablePolicy {
     /// The primary key, if all entities on the table agree on it.
     pub(crate) key: Option<Vec<KeyColumn>>,
-    /// User tags that a write purges.
-    pub(crate) purges: Vec<&'static str>,
+    /// Index columns that tags can name, over all entities that agree on them.
+    pub(crate) index: Vec<KeyColumn>,
+    /// What stamps of the table's index tag are labelled with: a hash of `index`. Code that
+    /// declares other columns, or holds one of them for another type, has another label.
+    pub(crate) index_label: u64,
+    /// What a write sets off.
+    pub(crate) rule: TableRule,
+    /// Rows that a write by an arbitrary filter may be preceded by a select of.
+    pub(crate) precise: Option<u64>,
     /// The entities, whose row entries a write by key unlinks.
     pub(crate) entities: Vec<Arc<EntityDescriptor>>,
 }
@@ -194,6 +223,15 @@ impl Registry {
         self.add(EntityDescriptor::undeclared::<E>())
     }
 
+    /// Adds a rule for a table, with or without an entity.
+    pub(crate) fn add_rule(&self, table: &str, rule: &TableRule) {
+        let mut known = self.known.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let table: Box<str> = table.to_lowercase().into();
+        let mut policy = known.by_table.get(&table).map(|t| TablePolicy::clone(t)).unwrap_or_default();
+        policy.rule.include(rule);
+        known.by_table.insert(table, Arc::new(policy));
+    }
+
     /// What is known of a table, by its folded name.
     pub(crate) fn table(&self, folded: &str) -> Option<Arc<TablePolicy>> {
         self.known.read().unwrap_or_else(|poisoned| poisoned.into_inner()).by_table.get(folded).cloned()
@@ -216,11 +254,45 @@ impl TablePolicy {
             (false, Some(key)) if *key == descriptor.key => Some(key.clone()),
             (false, _) => None,
         };
-        for tag in &descriptor.policy.purges {
-            if !self.purges.contains(tag) {
-                self.purges.push(tag);
-            }
-        }
+        self.rule.include(&descriptor.policy.rule);
+        self.precise = self.precise.max(descriptor.policy.precise);
         self.entities.push(descriptor);
+        self.index = index(&self.entities);
+        self.index_label = index_label(&self.index);
     }
+}
+
+/// The index columns of all the entities. One that two of them hold for different types is left out,
+/// and so is one whose values no tag can name.
+fn index(entities: &[Arc<EntityDescriptor>]) -> Vec<KeyColumn> {
+    let declared = || entities.iter().flat_map(|entity| &entity.index);
+    let mut columns: Vec<KeyColumn> = Vec::new();
+    for column in declared() {
+        let same_name = |other: &KeyColumn| other.name.eq_ignore_ascii_case(column.name);
+        let agreed = declared().filter(|other| same_name(other)).all(|other| other.class == column.class);
+        if agreed && column.class != KeyClass::Opaque && !columns.iter().any(same_name) {
+            columns.push(column.clone());
+        }
+    }
+    columns
+}
+
+fn is_plain(column: &ColumnType) -> bool {
+    // A native enum is not text to the driver.
+    !matches!(column, ColumnType::Enum { .. })
+        && matches!(KeyClass::of(column), KeyClass::Integer | KeyClass::Text | KeyClass::Bool)
+}
+
+/// Zero for no columns, as it is for a stamp.
+fn index_label(columns: &[KeyColumn]) -> u64 {
+    if columns.is_empty() {
+        return 0;
+    }
+    let mut names: Vec<_> =
+        columns.iter().map(|column| format!("{}:{:?}", column.name.to_lowercase(), column.class)).collect();
+    names.sort_unstable();
+    let hash = blake3::hash(names.join(",").as_bytes());
+    let mut half = [0; 8];
+    half.copy_from_slice(&hash.as_bytes()[..8]);
+    u64::from_le_bytes(half).max(1)
 }

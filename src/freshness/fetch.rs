@@ -55,6 +55,7 @@ impl Freshness {
         F: Future<Output = Result<Loaded<T>, E>>,
     {
         let mut failed_flights = 0;
+        let mut question = question;
         loop {
             let stamps = match self.look(question).await {
                 Look::Hit { kind, payload } => match decode(kind, &payload) {
@@ -62,7 +63,13 @@ impl Freshness {
                     // Not readable: load it anew under a flight of its own.
                     None => return self.refill(question, load).await,
                 },
-                Look::Bypass(reason) => return bypass(reason, load).await,
+                Look::Bypass(reason) => match &question.terms {
+                    Some(terms) if reason == Bypass::OtherTerms => {
+                        question = &terms.otherwise;
+                        continue;
+                    }
+                    _ => return bypass(reason, load).await,
+                },
                 Look::Miss(stamps) => stamps,
             };
             if question.fresh {

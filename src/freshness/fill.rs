@@ -212,7 +212,7 @@ impl Freshness {
         let mut family = None;
         for (question, before, payload) in fills {
             for tag in payload.more.iter().filter(|tag| self.known_before(before, tag).is_none()) {
-                glance.ask(tag, || proposal(tag, question.ttl));
+                glance.ask(tag, || proposal(tag, question.ttl, 0));
                 family = question.family.map(|position| question.tags[position].clone()).or(family);
             }
         }
@@ -262,7 +262,7 @@ impl Freshness {
             return None;
         }
         let taken_at = Instant::now();
-        let probes: Vec<_> = tags.iter().map(|tag| proposal(tag, STAMP_MARGIN)).collect();
+        let probes: Vec<_> = tags.iter().map(|tag| proposal(tag, STAMP_MARGIN, 0)).collect();
         let found = self.store.read(&[], &probes).await.ok()?;
         let stamps: Option<Vec<_>> = found
             .tags

@@ -12,8 +12,9 @@ pub(super) fn only_look(tag: &TagKey) -> TagProbe {
 }
 
 /// A fresh stamp that outlives the load and the entry; the fill extends it where it has to.
-pub(super) fn proposal(tag: &TagKey, ttl: Duration) -> TagProbe {
-    TagProbe { key: tag.clone(), propose: Some((Stamp::fresh(), ttl.saturating_mul(2) + STAMP_MARGIN)) }
+pub(super) fn proposal(tag: &TagKey, ttl: Duration, label: u64) -> TagProbe {
+    let stamp = Stamp::fresh().labelled(label);
+    TagProbe { key: tag.clone(), propose: Some((stamp, ttl.saturating_mul(2) + STAMP_MARGIN)) }
 }
 
 /// The tags asked for in one round trip, each once, and their answers.

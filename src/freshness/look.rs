@@ -3,7 +3,7 @@
 //! One round trip, which also puts down stamps where they may be missing; two when tags turned out
 //! to be absent that were thought to be stamped, or when an entry names tags of its own.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -44,10 +44,10 @@ impl Freshness {
         for question in questions {
             keys.push(question.key.clone());
             for tag in question.tags.iter().chain(&question.also) {
-                glance.ask(tag, || self.probe(tag, question.ttl));
+                glance.ask(tag, || self.probe(question, tag));
             }
             for tag in self.hints.more(&question.key).iter().flat_map(|more| more.iter()) {
-                glance.ask(tag, || self.probe(tag, question.ttl));
+                glance.ask(tag, || self.probe(question, tag));
             }
         }
         let entries = match self.store.read(&keys, &glance.probes).await {
@@ -104,7 +104,7 @@ impl Freshness {
                 Sight::Nothing => {
                     for tag in question.tags.iter().chain(&question.also) {
                         if glance.state(tag) == Some(TagState::Absent) {
-                            again.ask(tag, || proposal(tag, question.ttl));
+                            again.ask(tag, || proposal(tag, question.ttl, question.label(tag)));
                         }
                     }
                 }
@@ -147,7 +147,10 @@ impl Freshness {
         };
         for tag in &question.tags {
             match glance.state(tag) {
-                Some(TagState::Stamp(stamp)) => stamps.asked.push(stamp),
+                Some(TagState::Stamp(stamp)) if stamp.label() == question.label(tag) => {
+                    stamps.asked.push(stamp);
+                }
+                Some(TagState::Stamp(_)) => return Look::Bypass(Bypass::OtherTerms),
                 Some(TagState::Barrier) => return Look::Bypass(Bypass::Barrier),
                 _ => return Look::Bypass(Bypass::NoStamp),
             }
@@ -168,8 +171,12 @@ impl Freshness {
         Look::Miss(stamps)
     }
 
-    fn probe(&self, tag: &TagKey, ttl: Duration) -> TagProbe {
-        if self.hints.is_stamped(tag) { only_look(tag) } else { proposal(tag, ttl) }
+    fn probe(&self, question: &Question, tag: &TagKey) -> TagProbe {
+        if self.hints.is_stamped(tag) {
+            only_look(tag)
+        } else {
+            proposal(tag, question.ttl, question.label(tag))
+        }
     }
 
     fn unanswered(&self, error: StoreError, questions: &[Question]) -> Vec<Look> {

@@ -22,4 +22,4 @@ pub(crate) use entry::{Decoded, Entry, PayloadKind};
 pub(crate) use fetch::Freshness;
 pub(crate) use look::Look;
 pub(crate) use purge::{Finishing, PurgeQueue, PurgeSet, PurgeTicket};
-pub(crate) use question::{Bypass, Fetched, Loaded, Outcome, Payload, Question, Stamps};
+pub(crate) use question::{Bypass, Fetched, Loaded, Outcome, Payload, Question, Stamps, Terms};

@@ -2,7 +2,7 @@
 //! by a background task that does not give up.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     pin::Pin,
     sync::{
@@ -16,7 +16,7 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify};
 
 use super::Freshness;
-use crate::store::{EntryKey, Store, TagKey};
+use crate::store::{EntryKey, Store, StoreError, TagKey, TagState};
 
 /// First and longest pause between attempts to deliver.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -29,11 +29,17 @@ pub(crate) struct PurgeSet {
     pub(crate) tags: BTreeSet<TagKey>,
     /// Entries that can be named: dropped to give the memory back.
     pub(crate) entries: BTreeSet<EntryKey>,
+    /// Tags to make absent too, unless their stamp carries this label. Then the entries that depend
+    /// on them also depend on tags that the writer can name, and has named where it had to.
+    ///
+    /// Whether it does is asked *after* the commit. A stamp of another label that is put down later
+    /// is put down before a load that sees what was committed.
+    pub(crate) unless: BTreeMap<TagKey, u64>,
 }
 
 impl PurgeSet {
     pub(crate) fn is_empty(&self) -> bool {
-        self.tags.is_empty() && self.entries.is_empty()
+        self.tags.is_empty() && self.entries.is_empty() && self.unless.is_empty()
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
@@ -42,12 +48,25 @@ impl PurgeSet {
         } else {
             self.tags.extend(other.tags);
             self.entries.extend(other.entries);
+            for (tag, label) in other.unless {
+                if *self.unless.entry(tag.clone()).or_insert(label) != label {
+                    self.tags.insert(tag);
+                }
+            }
         }
+        let Self { tags, unless, .. } = self;
+        unless.retain(|tag, _| !tags.contains(tag));
+    }
+
+    /// Makes all tags absent, whatever they carry: for a purge that comes late, when what the
+    /// labels say may have changed more than once.
+    fn unconditionally(mut self) -> Self {
+        self.tags.extend(std::mem::take(&mut self.unless).into_keys());
+        self
     }
 
     fn clear(&mut self) {
-        self.tags.clear();
-        self.entries.clear();
+        *self = Self::default();
     }
 }
 
@@ -115,7 +134,7 @@ impl PurgeQueue {
         self.delayed.fetch_add(1, Ordering::Relaxed);
         let start = {
             let mut state = self.lock();
-            state.waiting.merge(set);
+            state.waiting.merge(set.unconditionally());
             self.bound(&mut state.waiting);
             self.any.store(true, Ordering::Release);
             !std::mem::replace(&mut state.running, true)
@@ -179,8 +198,8 @@ impl Delivery {
         while let Some(set) = self.queue.next() {
             let tags: Vec<_> = set.tags.into_iter().collect();
             let entries: Vec<_> = set.entries.into_iter().collect();
-            match store.purge(&tags, &entries).await {
-                Ok(()) => {
+            match store.purge(&tags, &entries, &[]).await {
+                Ok(_) => {
                     tracing::info!(tags = tags.len(), "a delayed purge was delivered");
                     pause = FIRST_PAUSE;
                     self.queue.lock().under_way.clear();
@@ -248,7 +267,8 @@ impl PurgeTicket {
     /// its time, once the purge is queued and its tags are bypassed here. Never an error: the
     /// write that it follows is durable.
     ///
-    /// Cancel safe: a dropped future leaves the purge to the background task. One round trip.
+    /// Cancel safe: a dropped future leaves the purge to the background task. One round trip; two
+    /// if a tag was to be spared and cannot be.
     pub(crate) async fn deliver(mut self) {
         let Some(set) = &self.set else { return };
         if set.is_empty() {
@@ -260,7 +280,12 @@ impl PurgeTicket {
         }
         let tags: Vec<_> = set.tags.iter().cloned().collect();
         let entries: Vec<_> = set.entries.iter().cloned().collect();
-        match self.freshness.store.purge(&tags, &entries).await {
+        let watched: Vec<_> = set.unless.keys().cloned().collect();
+        let result = match self.freshness.store.purge(&tags, &entries, &watched).await {
+            Ok(found) => self.purge_unspared(&found).await,
+            Err(error) => Err(error),
+        };
+        match result {
             Ok(()) => {
                 tracing::debug!(tags = tags.len(), entries = entries.len(), "purged");
                 self.set = None;
@@ -269,6 +294,31 @@ impl PurgeTicket {
                 tracing::warn!(%error, tags = tags.len(), "a purge could not be delivered at once; queued");
             }
         }
+    }
+
+    /// The second half: tags that were to be spared, and that do not carry the label for it.
+    async fn purge_unspared(&mut self, found: &[TagState]) -> Result<(), StoreError> {
+        let Some(set) = &self.set else { return Ok(()) };
+        let spared = |label: u64, state: Option<&TagState>| match state {
+            Some(TagState::Absent) => true,
+            Some(TagState::Stamp(stamp)) => stamp.label() == label,
+            Some(TagState::Barrier) | None => false,
+        };
+        let unspared = set.unless.iter().enumerate();
+        let unspared = unspared.filter(|(position, (_, label))| !spared(**label, found.get(*position)));
+        let tags: BTreeSet<_> = unspared.map(|(_, (tag, _))| tag.clone()).collect();
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let list: Vec<_> = tags.iter().cloned().collect();
+        // Should this future be dropped now, these are what is left to do.
+        self.set = Some(PurgeSet { tags, ..PurgeSet::default() });
+        self.freshness.store.purge(&list, &[], &[]).await.map(drop)
+    }
+
+    /// Puts a narrower set in the place of what was owed, once it is known.
+    pub(crate) fn narrow(&mut self, set: PurgeSet) {
+        self.set = Some(set);
     }
 }
 

@@ -25,6 +25,26 @@ pub(crate) struct Question {
     pub(crate) negative_ttl: Duration,
     /// Do not look, load and refill.
     pub(crate) fresh: bool,
+    /// What some of the tags must be labelled with, and what to ask if they are not.
+    pub(crate) terms: Option<Box<Terms>>,
+}
+
+/// The terms on which an entry depends on narrow tags in the place of a wide one: that writers
+/// which would not name the narrow ones purge the labelled tag.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    /// Tags, and the label that their stamps must carry.
+    pub(crate) labels: Vec<(TagKey, u64)>,
+    /// The question with the wide tags, under a key of its own.
+    pub(crate) otherwise: Question,
+}
+
+impl Question {
+    /// The label that the tag's stamp must carry; zero is none.
+    pub(super) fn label(&self, tag: &TagKey) -> u64 {
+        let labels = self.terms.iter().flat_map(|terms| &terms.labels);
+        labels.into_iter().find(|(labelled, _)| labelled == tag).map_or(0, |(_, label)| *label)
+    }
 }
 
 /// What a load brought: the value for the caller, and the payload for the store.
@@ -61,8 +81,14 @@ pub(crate) enum Bypass {
     Barrier,
     /// A purge of one of the tags has not been delivered yet.
     PurgePending,
+    /// The database's catalogue could not be read: what the tables depend on is not known.
+    SchemaUnknown,
+    /// Which rows it reads depends on who asks, and the connection has no session key.
+    RowSecurity,
     /// The store took no stamp for one of the tags.
     NoStamp,
+    /// Another process has put one of the tags on other terms. The wide question is asked then.
+    OtherTerms,
 }
 
 impl std::fmt::Display for Bypass {
@@ -75,7 +101,10 @@ impl std::fmt::Display for Bypass {
             Self::StoreAway => "the cache store is away",
             Self::Barrier => "a write to it is being committed",
             Self::PurgePending => "a purge of it has not been delivered yet",
+            Self::SchemaUnknown => "the database's catalogue could not be read",
+            Self::RowSecurity => "the table has row-level security and the connection no session key",
             Self::NoStamp => "the cache store took no stamp",
+            Self::OtherTerms => "another process declares other index columns",
         })
     }
 }

@@ -12,8 +12,8 @@ use sea_orm::{
 
 use super::{
     CachedQuery,
-    answer::row_question,
     codec::{OneModel, decode, encode},
+    question::Reader,
 };
 use crate::{
     Cache, ReadThrough,
@@ -111,7 +111,7 @@ where
 
     let mut rows: Vec<Option<E::Model>> = vec![None; distinct.len()];
     let mut missing: Vec<(usize, Option<(Question, Stamps)>)> = Vec::new();
-    match questions(db, &entity, &distinct) {
+    match questions(db, &entity, &distinct).await {
         Err(reason) => {
             distinct.iter().for_each(|_| counters.count(Outcome::Bypass(reason)));
             missing.extend((0..distinct.len()).map(|position| (position, None)));
@@ -159,22 +159,16 @@ where
     Ok(places.into_iter().map(|place| rows[place].clone()).collect())
 }
 
-fn questions<C: ReadThrough>(
+async fn questions<C: ReadThrough>(
     db: &C,
     entity: &Arc<EntityDescriptor>,
     keys: &[Vec<Value>],
 ) -> Result<Vec<Question>, Bypass> {
-    if !db.cache().config().enabled {
-        return Err(Bypass::Disabled);
-    }
-    if db.in_transaction() {
-        return Err(Bypass::InTransaction);
-    }
+    let reader = Reader::of(db).await?;
     if entity.policy.skip {
         return Err(Bypass::Skipped);
     }
-    let questions: Option<Vec<_>> = keys.iter().map(|key| row_question(db.cache(), entity, key)).collect();
-    questions.ok_or(Bypass::Uncacheable)
+    keys.iter().map(|key| reader.row(entity, key)?.ok_or(Bypass::Uncacheable)).collect()
 }
 
 pub(crate) fn payload<E>(

@@ -170,9 +170,10 @@ fn content_tags<C: Codec>(
                 })
                 .collect();
             if let Some(text) = text {
-                let tag = inner.keys.user_tag(&text);
-                if !tags.contains(&tag) {
-                    tags.push(tag);
+                for tag in inner.user_tags(&text) {
+                    if !tags.contains(&tag) {
+                        tags.push(tag);
+                    }
                 }
             }
         }

@@ -4,12 +4,13 @@ mod answer;
 mod by_id;
 mod codec;
 mod page;
+mod question;
 mod select;
 mod shape;
 
-pub(crate) use answer::{row_question, table_tags};
 pub use by_id::CachedEntity;
 pub(crate) use by_id::payload;
+pub(crate) use question::Reader;
 
 pub use page::CachedPaginator;
 pub use select::{CachedQuery, CachedSelect};

@@ -7,8 +7,9 @@ use sea_orm::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    answer::{ReadOptions, Request, answer},
+    answer::answer,
     codec::{AllModels, AllPairs, Custom, Families, OneModel, OnePair},
+    question::{ReadOptions, Request},
 };
 use crate::{
     ReadThrough,

@@ -45,13 +45,12 @@ mod session;
 mod tokens;
 mod write;
 
-pub use analysis::{Analysis, Dialect, TransactionVerb, Verb, Write};
 #[cfg(test)]
-use analysis::{Kind, Uncacheable};
+use analysis::Uncacheable;
+pub use analysis::{Analysis, Dialect, Kind, Read, TransactionVerb, Verb, Write};
 pub use memo::{Memo, PureFunctions};
 use scan::analyse_with;
-pub use scope::Operand;
-use scope::Scope;
+pub use scope::{Operand, Scope};
 
 #[cfg(test)]
 fn analyse(dialect: Dialect, sql: &str) -> Analysis {

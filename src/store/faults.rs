@@ -74,7 +74,7 @@ async fn every_call(store: &RedisStore) -> Vec<StoreError> {
     errors.extend(store.read(&[entry("e")], &[look("t")]).await.err());
     errors.extend(store.read(&[entry("e")], &[propose("t")]).await.err());
     errors.extend(store.write(&[written("e")], &[(tag("t"), HOUR)]).await.err());
-    errors.extend(store.purge(&[tag("t")], &[entry("e")]).await.err());
+    errors.extend(store.purge(&[tag("t")], &[entry("e")], &[]).await.err());
     errors.extend(store.delete(&[entry("e")]).await.err());
     errors.extend(store.lease(&entry("l"), HOUR).await.err());
     errors.extend(store.scan("shop:", 10).await.err());
@@ -271,7 +271,7 @@ async fn a_server_without_memory_still_reads_and_purges() {
     assert_eq!(again.entries[0].as_deref(), Some(&b"value"[..]));
     assert_eq!(again.entries[1], None);
     assert_eq!(again.tags, [found.tags[0], TagState::Absent]);
-    store.purge(&[tag("t")], &[entry("e")]).await.unwrap();
+    store.purge(&[tag("t")], &[entry("e")], &[]).await.unwrap();
     let purged = store.read(&[entry("e")], &[look("t")]).await.unwrap();
     assert_eq!((&purged.entries[0], purged.tags[0]), (&None, TagState::Absent));
     assert_eq!(store.state(), StoreState::Ready, "a refusal is not an outage");
@@ -294,12 +294,12 @@ async fn a_replica_is_not_trusted_and_its_promotion_is_noticed() {
 
     // Demoted while connected: the first refused purge ends the trust.
     let _: String = server.tell(&["REPLICAOF", "127.0.0.1", &nowhere]);
-    let error = store.purge(&[tag("t")], &[]).await.unwrap_err();
+    let error = store.purge(&[tag("t")], &[], &[]).await.unwrap_err();
     assert!(!error.to_string().contains("shop:"), "{error}");
     until_unreachable(&store).await;
     let _: String = server.tell(&["REPLICAOF", "NO", "ONE"]);
     until_recovered(&store).await;
-    store.purge(&[tag("t")], &[]).await.unwrap();
+    store.purge(&[tag("t")], &[], &[]).await.unwrap();
 }
 
 // case F7
@@ -311,7 +311,7 @@ async fn a_foreign_value_under_a_tag_is_a_barrier_that_proposals_and_keeps_respe
     assert_eq!(store.read(&[], &[propose("t")]).await.unwrap().tags, [TagState::Barrier]);
     store.write(&[], &[(tag("t"), HOUR)]).await.unwrap();
     assert_eq!(server.tell::<String>(&["GET", "shop:t:t"]), "a writer's barrier");
-    store.purge(&[tag("t")], &[]).await.unwrap();
+    store.purge(&[tag("t")], &[], &[]).await.unwrap();
     assert_eq!(store.read(&[], &[look("t")]).await.unwrap().tags, [TagState::Absent]);
 }
 
@@ -324,7 +324,7 @@ async fn values_of_another_type_are_not_there_and_can_be_purged() {
     let _: u64 = server.tell(&["LPUSH", "shop:t:t", "x"]);
     let found = store.read(&[entry("e")], &[propose("t")]).await.unwrap();
     assert_eq!((&found.entries[0], found.tags[0]), (&None, TagState::Absent));
-    store.purge(&[tag("t")], &[entry("e")]).await.unwrap();
+    store.purge(&[tag("t")], &[entry("e")], &[]).await.unwrap();
     assert_eq!(server.tell::<u64>(&["EXISTS", "shop:e", "shop:t:t"]), 0);
 }
 
@@ -344,7 +344,7 @@ async fn a_user_with_the_fewest_rights_and_another_database_are_enough() {
     assert_eq!(server.tell::<u64>(&["EXISTS", "shop:e"]), 0, "database 0 is untouched");
 
     // What the user may not do is refused, by code, and is no outage.
-    let error = store.purge(&[TagKey::from_full("other:secret-key")], &[]).await.unwrap_err();
+    let error = store.purge(&[TagKey::from_full("other:secret-key")], &[], &[]).await.unwrap_err();
     assert!(matches!(&error, StoreError::Refused { reason, .. } if reason.starts_with("NOPERM")), "{error}");
     assert!(!format!("{error:?}").contains("secret-key"));
     assert!(every_call(&store).await.is_empty());
@@ -420,7 +420,7 @@ async fn replies_that_make_no_sense_are_errors_and_never_a_panic() {
                 assert!(store.write(&[written("e")], &[(tag("t"), HOUR)]).await.is_err(), "{reply:?}");
                 assert!(store.lease(&entry("l"), HOUR).await.is_err(), "{reply:?}");
             }
-            assert!(store.purge(&[tag("t")], &[]).await.is_err(), "{reply:?}");
+            assert!(store.purge(&[tag("t")], &[], &[]).await.is_err(), "{reply:?}");
             assert!(store.scan("shop:", 10).await.is_err(), "{reply:?}");
         }
     }
@@ -486,14 +486,14 @@ async fn each_call_is_one_round_trip() {
     assert_eq!(sent(), ["MGET"]);
     store.read(&[entry("a")], &[propose("t"), look("u"), propose("v")]).await.unwrap();
     assert_eq!(sent(), ["SET SET MGET"]);
-    store.purge(&[tag("t"), tag("u")], &[entry("a")]).await.unwrap();
+    store.purge(&[tag("t"), tag("u")], &[entry("a")], &[]).await.unwrap();
     assert_eq!(sent(), ["UNLINK"]);
     store.lease(&entry("l"), HOUR).await.unwrap();
     assert_eq!(sent(), ["SET"]);
     store.delete(&[entry("a"), entry("b")]).await.unwrap();
     assert_eq!(sent(), ["UNLINK"]);
     store.read(&[], &[]).await.unwrap();
-    store.purge(&[], &[]).await.unwrap();
+    store.purge(&[], &[], &[]).await.unwrap();
     store.write(&[], &[]).await.unwrap();
     assert!(sent().is_empty());
 }
@@ -565,7 +565,7 @@ async fn under_kills_and_freezes_every_purge_that_returned_has_happened() {
                     tokio::task::yield_now().await;
                     continue;
                 };
-                if store.purge(&[tag(&name)], &[]).await.is_err() {
+                if store.purge(&[tag(&name)], &[], &[]).await.is_err() {
                     continue;
                 }
                 purges += 1;

@@ -140,7 +140,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn purge(&self, tags: &[TagKey], entries: &[EntryKey]) -> Result<(), StoreError> {
+    async fn purge(
+        &self,
+        tags: &[TagKey],
+        entries: &[EntryKey],
+        watched: &[TagKey],
+    ) -> Result<Vec<TagState>, StoreError> {
         for tag in tags {
             // Not `invalidate`: that one does not wait for a computation on the same key, and a
             // `write` that is extending the tag's life could put the old stamp back after it.
@@ -149,7 +154,8 @@ impl Store for MemoryStore {
         for entry in entries {
             self.entries.invalidate(entry.as_str());
         }
-        Ok(())
+        let look = |key: &TagKey| self.tag(&TagProbe { key: key.clone(), propose: None });
+        Ok(watched.iter().map(look).collect())
     }
 
     async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError> {

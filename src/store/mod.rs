@@ -85,9 +85,15 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// now. A tag that is absent stays absent. One round trip.
     async fn write(&self, entries: &[EntryWrite], keep: &[(TagKey, Duration)]) -> Result<(), StoreError>;
 
-    /// Makes the tags absent and drops the entries. One round trip, however many entries
-    /// depend on the tags. Idempotent. Works when the store refuses writes for lack of memory.
-    async fn purge(&self, tags: &[TagKey], entries: &[EntryKey]) -> Result<(), StoreError>;
+    /// Makes the tags absent and drops the entries; then looks at the `watched` tags and says what
+    /// they carry. One round trip, however many entries depend on the tags. Idempotent. Works when
+    /// the store refuses writes for lack of memory.
+    async fn purge(
+        &self,
+        tags: &[TagKey],
+        entries: &[EntryKey],
+        watched: &[TagKey],
+    ) -> Result<Vec<TagState>, StoreError>;
 
     /// Drops entries; says how many were there. One round trip.
     async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError>;

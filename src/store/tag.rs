@@ -12,8 +12,15 @@ use std::{
 
 /// The random value that a tag carries in the store. Two fills of the same tag with a purge
 /// between them never see the same stamp.
+///
+/// A stamp may carry a label besides: a fixed number that says on what terms entries depend on the
+/// tag, for a writer that can spare them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stamp(NonZeroU64);
+pub struct Stamp {
+    number: NonZeroU64,
+    /// Zero is none.
+    label: u64,
+}
 
 /// What a tag key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,24 +41,37 @@ impl Stamp {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         static COUNTER: AtomicU64 = AtomicU64::new(0);
         let hash = KEY.hash_one(COUNTER.fetch_add(1, Ordering::Relaxed));
-        Self(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MAX))
+        Self { number: NonZeroU64::new(hash).unwrap_or(NonZeroU64::MAX), label: 0 }
+    }
+
+    /// The same stamp with a label; zero is none.
+    #[must_use]
+    pub fn labelled(self, label: u64) -> Self {
+        Self { label, ..self }
+    }
+
+    /// The label; zero is none.
+    pub fn label(self) -> u64 {
+        self.label
     }
 
     /// The stamp as a number, for an entry's header.
     pub fn get(self) -> u64 {
-        self.0.get()
+        self.number.get()
     }
 
     /// The other way; zero is not a stamp.
     pub fn from_number(number: u64) -> Option<Self> {
-        NonZeroU64::new(number).map(Self)
+        Some(Self { number: NonZeroU64::new(number)?, label: 0 })
     }
 }
 
 impl fmt::Display for Stamp {
-    /// As in the store: `s` and sixteen lower-case hexadecimal digits.
+    /// As in the store: `s` and sixteen lower-case hexadecimal digits; the label, if there is one,
+    /// behind a dot in the same way.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s{:016x}", self.0)
+        write!(f, "s{:016x}", self.number)?;
+        if self.label != 0 { write!(f, ".{:016x}", self.label) } else { Ok(()) }
     }
 }
 
@@ -60,14 +80,23 @@ impl TagState {
     /// a barrier, which is the safe side.
     pub fn parse(raw: Option<&[u8]>) -> Self {
         let Some(raw) = raw else { return Self::Absent };
-        let stamp = raw
-            .strip_prefix(b"s")
-            .filter(|hex| hex.len() == 16 && hex.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u64::from_str_radix(hex, 16).ok())
-            .and_then(Stamp::from_number);
-        stamp.map_or(Self::Barrier, Self::Stamp)
+        stamp(raw).map_or(Self::Barrier, Self::Stamp)
     }
+}
+
+fn stamp(raw: &[u8]) -> Option<Stamp> {
+    let (number, label) = raw.strip_prefix(b"s")?.split_at_checked(16)?;
+    let label = match label {
+        [] => 0,
+        [b'.', label @ ..] => hexadecimal(label).filter(|label| *label != 0)?,
+        _ => return None,
+    };
+    Some(Stamp::from_number(hexadecimal(number)?)?.labelled(label))
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u64> {
+    let ours = digits.len() == 16 && digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(std::str::from_utf8(digits).ok().filter(|_| ours)?, 16).ok()
 }
 
 #[cfg(test)]
@@ -78,6 +107,8 @@ mod tests {
     fn a_stamp_survives_the_way_to_the_store_and_back() {
         for _ in 0..1000 {
             let stamp = Stamp::fresh();
+            assert_eq!(TagState::parse(Some(stamp.to_string().as_bytes())), TagState::Stamp(stamp));
+            let stamp = stamp.labelled(stamp.get().rotate_left(7));
             assert_eq!(TagState::parse(Some(stamp.to_string().as_bytes())), TagState::Stamp(stamp));
         }
     }
@@ -92,6 +123,10 @@ mod tests {
             b"sABCDEF0123456789",
             b"7",
             b"s0123456789abcdef0",
+            b"s0123456789abcdef.",
+            b"s0123456789abcdef.0000000000000000",
+            b"s0123456789abcdef.0123456789abcde",
+            b"s0123456789abcdef,0123456789abcdef",
             &[0xff; 17],
         ] {
             assert_eq!(TagState::parse(Some(raw)), TagState::Barrier, "{raw:?}");

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sea_orm_cache::stores::{EntryKey, EntryWrite, Found, Store, StoreError, TagKey, TagProbe};
+use sea_orm_cache::stores::{EntryKey, EntryWrite, Found, Store, StoreError, TagKey, TagProbe, TagState};
 use tokio::sync::watch;
 
 #[derive(Debug)]
@@ -70,11 +70,16 @@ impl Store for Gate {
         result
     }
 
-    async fn purge(&self, tags: &[TagKey], entries: &[EntryKey]) -> Result<(), StoreError> {
+    async fn purge(
+        &self,
+        tags: &[TagKey],
+        entries: &[EntryKey],
+        watched: &[TagKey],
+    ) -> Result<Vec<TagState>, StoreError> {
         if self.refuses_purges.load(Ordering::SeqCst) {
             return Err(StoreError::Unreachable { reason: "the test says so".into() });
         }
-        self.inner.purge(tags, entries).await
+        self.inner.purge(tags, entries, watched).await
     }
 
     async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError> {

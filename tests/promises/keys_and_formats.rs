@@ -244,7 +244,7 @@ async fn an_entry_whose_stamp_is_gone_is_a_miss() {
         let table = tags.iter().find(|tag| tag.ends_with(":t:book")).unwrap().clone();
         for tag in tags {
             crate::world::title(&db, 1).await;
-            store.purge(&[TagKey::from_full(tag.as_str())], &[]).await.unwrap();
+            store.purge(&[TagKey::from_full(tag.as_str())], &[], &[]).await.unwrap();
             let before = db.cache().stats().total;
             crate::world::title(&db, 1).await;
             let after = db.cache().stats().total;

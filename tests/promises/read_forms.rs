@@ -353,7 +353,7 @@ async fn write(world: &World, table: &str) {
         "publisher" => "UPDATE publisher SET name = UPPER(name)",
         "shelf" => "UPDATE shelf SET label = UPPER(label)",
         "review" => "UPDATE review SET stars = stars + 1, body = UPPER(body)",
-        "book_author" => "DELETE FROM book_author WHERE book_id = 1",
+        "book_author" => "UPDATE book_author SET author_id = author_id",
         "author" => "UPDATE author SET name = UPPER(name)",
         _ => panic!("{table}"),
     };

@@ -97,6 +97,7 @@ async fn a_miss_is_two_round_trips_and_the_load() {
     title(db, 2).await;
     let later = [wire.count(title(db, 3)).await.1, wire.count(list().all(db)).await.1];
     assert_eq!((first, later), (3, [2, 2]));
+    retitled(3, "new").update(db).await.unwrap();
     retitled(1, "new").update(db).await.unwrap();
     let purged = [wire.count(title(db, 1)).await.1, wire.count(list().all(db)).await.1];
     println!("misses: {cold:?} round trips cold, {purged:?} after a purge of our own");

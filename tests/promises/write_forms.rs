@@ -417,6 +417,13 @@ struct Form {
     adds: BTreeSet<&'static str>,
     /// Tables whose rows its text does not name, and on which databases.
     wide: Vec<(&'static str, OnBackend)>,
+    /// Databases on which nothing says what the touched rows have in the index column, so that the
+    /// lists of all its values are purged.
+    all_lists: OnBackend,
+    /// A list that is purged although it does not change, and on which databases.
+    list: Option<(i64, OnBackend)>,
+    /// It turns out to touch no row, and so purges nothing.
+    of_no_row: bool,
     /// Databases on which it is not understood, and purges the namespace.
     everything: OnBackend,
     /// Why a database does not have it.
@@ -430,6 +437,9 @@ fn form(name: &'static str, run: Run) -> Form {
         rows: BTreeMap::new(),
         adds: BTreeSet::new(),
         wide: Vec::new(),
+        all_lists: |_| false,
+        list: None,
+        of_no_row: false,
         everything: |_| false,
         lacks: |_| None,
     }
@@ -465,6 +475,25 @@ impl Form {
         self
     }
 
+    fn all_lists(self) -> Self {
+        self.all_lists_on(|_| true)
+    }
+
+    fn all_lists_on(mut self, on: OnBackend) -> Self {
+        self.all_lists = on;
+        self
+    }
+
+    fn list_on(mut self, shelf: i64, on: OnBackend) -> Self {
+        self.list = Some((shelf, on));
+        self
+    }
+
+    fn of_no_row(mut self) -> Self {
+        self.of_no_row = true;
+        self
+    }
+
     fn everything_on(mut self, on: OnBackend) -> Self {
         self.everything = on;
         self
@@ -476,9 +505,17 @@ impl Form {
     }
 
     /// Must the read miss, once the form has run?
-    fn purges(&self, read: Read, was_missing: bool, backend: Backend) -> bool {
+    fn purges(&self, read: Read, was_missing: bool, changed: bool, backend: Backend) -> bool {
         if (self.everything)(backend) {
             return true;
+        }
+        if self.of_no_row {
+            return false;
+        }
+        if let Read::BooksOnShelf(shelf) = read {
+            let listed = self.list.is_some_and(|(listed, on)| listed == shelf && on(backend));
+            let without_need = (self.all_lists)(backend) || listed;
+            return self.rows.contains_key("book") && (changed || without_need);
         }
         let Some((table, key)) = read.row() else {
             return read.tables().iter().any(|table| self.rows.contains_key(table));
@@ -585,7 +622,8 @@ fn active_models() -> Vec<Form> {
                 Ok(())
             })
         })
-        .rows("book", []),
+        .rows("book", [])
+        .of_no_row(),
         form("`ActiveModel::save`, new", |w| Box::pin(async { without_key().save(&w.db).await.map(drop) }))
             .adds("book"),
         form("`ActiveModel::save`, there", |w| {
@@ -671,7 +709,8 @@ fn inserts() -> Vec<Form> {
                 Ok(())
             })
         })
-        .rows("book", []),
+        .rows("book", [])
+        .list_on(1, |_| true),
         form("`Entity::insert_many`, `exec`", |w| {
             Box::pin(async { book::Entity::insert_many([50, 51].map(new_book)).exec(&w.db).await.map(drop) })
         })
@@ -723,6 +762,7 @@ fn upserts() -> Vec<Form> {
             })
         })
         .rows("book", [3])
+        .all_lists()
         .wide_on("book", on_mariadb),
         form("`on_conflict` on the key, `update_columns`, one new and one there", |w| {
             Box::pin(async {
@@ -734,6 +774,7 @@ fn upserts() -> Vec<Form> {
             })
         })
         .rows("book", [3])
+        .all_lists()
         .adds("book")
         .wide_on("book", on_mariadb),
         form("`on_conflict` on the key, `value` computed", |w| {
@@ -746,6 +787,7 @@ fn upserts() -> Vec<Form> {
             })
         })
         .rows("book", [3])
+        .all_lists()
         .wide_on("book", on_mariadb),
         form("`on_conflict_do_nothing`, there", |w| {
             Box::pin(async {
@@ -758,7 +800,7 @@ fn upserts() -> Vec<Form> {
             })
         })
         .rows("book", [])
-        .wide_on("book", on_mariadb),
+        .list_on(1, on_mariadb),
         form("`on_conflict_do_nothing`, one new and one there", |w| {
             Box::pin(async {
                 let both = book::Entity::insert_many([3, 50].map(new_book)).on_conflict_do_nothing();
@@ -766,7 +808,7 @@ fn upserts() -> Vec<Form> {
             })
         })
         .adds("book")
-        .wide_on("book", on_mariadb),
+        .list_on(1, |_| true),
     ]
 }
 
@@ -848,6 +890,7 @@ fn updates() -> Vec<Form> {
             })
         })
         .rows("book", [1, 2, 4])
+        .all_lists()
         .wide("book"),
         form("`update_many` without a filter", |w| {
             Box::pin(async {
@@ -864,15 +907,15 @@ fn updates() -> Vec<Form> {
             })
         })
         .rows("book", [6])
-        .adds("book")
-        .wide("book"),
+        .adds("book"),
         form("`update_many` of no row", |w| {
             Box::pin(async {
                 let update = book::Entity::update_many().col_expr(book::Column::Stock, Expr::value(0));
                 update.filter(book::Column::Id.eq(4711_i64)).exec(&w.db).await.map(drop)
             })
         })
-        .rows("book", []),
+        .rows("book", [])
+        .of_no_row(),
         form("`update_many` by more keys than are named one by one", |w| {
             Box::pin(async {
                 let update = book::Entity::update_many().col_expr(book::Column::Stock, Expr::value(0));
@@ -925,7 +968,8 @@ fn deletes() -> Vec<Form> {
         form("`Entity::delete_by_id`, of no row", |w| {
             Box::pin(async { book::Entity::delete_by_id(4711).exec(&w.db).await.map(drop) })
         })
-        .rows("book", []),
+        .rows("book", [])
+        .of_no_row(),
         form("`Entity::delete_by_id`, a key of two columns", |w| {
             Box::pin(async { book_author::Entity::delete_by_id((2, 1)).exec(&w.db).await.map(drop) })
         })
@@ -1017,8 +1061,7 @@ fn relations() -> Vec<Form> {
                 author.save(&w.db).await.map(drop)
             })
         })
-        .adds("book_author")
-        .wide_on("book_author", on_mariadb),
+        .adds("book_author"),
         form("`ActiveModelEx::save`, many to many: replace all", |w| {
             Box::pin(async {
                 let author =
@@ -1030,8 +1073,7 @@ fn relations() -> Vec<Form> {
             })
         })
         .pairs("book_author", ["1,1", "2,1"])
-        .adds("book_author")
-        .wide_on("book_author", on_mariadb),
+        .adds("book_author"),
     ]
 }
 
@@ -1137,7 +1179,8 @@ fn raw_texts() -> Vec<Form> {
                 unprepared(w, sql).await
             })
         })
-        .rows("book", [3]),
+        .rows("book", [3])
+        .all_lists(),
         form("`execute_unprepared`, the table with its schema", |w| {
             Box::pin(async {
                 let schema = match w.database.backend() {
@@ -1152,21 +1195,25 @@ fn raw_texts() -> Vec<Form> {
                 unprepared(w, &format!("UPDATE {schema}.book SET stock = 0 WHERE id = 3")).await
             })
         })
-        .rows("book", [3]),
+        .rows("book", [3])
+        .all_lists(),
         form("`execute_unprepared`, the key as text", |w| {
             Box::pin(unprepared(w, "UPDATE book SET stock = 0 WHERE id = '3'"))
         })
         .rows("book", [3])
+        .all_lists()
         .wide("book"),
         form("`execute_unprepared`, the key computed", |w| {
             Box::pin(unprepared(w, "UPDATE book SET stock = 0 WHERE id = 1 + 2"))
         })
         .rows("book", [3])
+        .all_lists()
         .wide("book"),
         form("`execute_unprepared`, rows unknown", |w| {
             Box::pin(unprepared(w, "UPDATE book SET stock = 0 WHERE price_cents > 600"))
         })
         .rows("book", [7, 8])
+        .all_lists()
         .wide("book"),
         form("`execute_unprepared`, two statements", |w| {
             Box::pin(unprepared(
@@ -1175,6 +1222,7 @@ fn raw_texts() -> Vec<Form> {
             ))
         })
         .rows("book", [3])
+        .all_lists()
         .rows("publisher", [2]),
         form("`execute_unprepared`, all rows of a table", |w| Box::pin(unprepared(w, "DELETE FROM review")))
             .rows("review", [1, 2, 3, 4])
@@ -1190,7 +1238,8 @@ fn raw_texts() -> Vec<Form> {
                  SELECT id + 47, shelf_id, publisher_id, title, price_cents, stock FROM book WHERE id = 3",
             ))
         })
-        .adds("book"),
+        .adds("book")
+        .all_lists(),
         form("DDL: another table made and dropped", |w| {
             Box::pin(async {
                 unprepared(w, "CREATE TABLE pamphlet (id INT PRIMARY KEY)").await?;
@@ -1228,6 +1277,7 @@ fn returning_texts() -> Vec<Form> {
             })
         })
         .rows("book", [3])
+        .all_lists()
         .lacks(no_update_returning),
         form("`query_all_raw`, `UPDATE ... RETURNING`", |w| {
             Box::pin(async {
@@ -1250,7 +1300,8 @@ fn returning_texts() -> Vec<Form> {
                 w.db.query_all_raw(bound(w, sql, [5i64.into(), 6i64.into()])).await.map(drop)
             })
         })
-        .rows("book", [5, 6]),
+        .rows("book", [5, 6])
+        .all_lists(),
         form("`stream_raw`, `UPDATE ... RETURNING`, read to the end", |w| {
             Box::pin(async {
                 let sql = "UPDATE book SET stock = 0 WHERE id IN (3, 4) RETURNING id";
@@ -1285,7 +1336,8 @@ fn returning_texts() -> Vec<Form> {
                 Ok(())
             })
         })
-        .rows("book", [5, 6]),
+        .rows("book", [5, 6])
+        .all_lists(),
     ]
 }
 
@@ -1299,6 +1351,7 @@ fn dialects() -> Vec<Form> {
             ))
         })
         .rows("book", [1, 2, 4])
+        .all_lists()
         .wide("book")
         .lacks(not_mariadb),
         form("`WITH x AS (UPDATE ... RETURNING ...) DELETE`", |w| {
@@ -1309,6 +1362,7 @@ fn dialects() -> Vec<Form> {
             })
         })
         .rows("book", [3])
+        .all_lists()
         .rows("review", [3])
         .lacks(postgres_only),
         form("`UPDATE ... FROM`", |w| {
@@ -1362,6 +1416,7 @@ fn dialects() -> Vec<Form> {
             })
         })
         .rows("book", [3])
+        .all_lists()
         .wide("book")
         .lacks(postgres_only),
         form("`ANALYZE UPDATE`", |w| {
@@ -1371,6 +1426,7 @@ fn dialects() -> Vec<Form> {
             })
         })
         .rows("book", [3])
+        .all_lists()
         .wide("book")
         .lacks(mariadb_only),
         form("a `DO` block", |w| {
@@ -1432,6 +1488,7 @@ fn dialects() -> Vec<Form> {
         .lacks(sqlite_only),
         form("by `rowid`", |w| Box::pin(unprepared(w, "UPDATE book SET stock = 0 WHERE rowid = 3")))
             .rows("book", [3])
+            .all_lists()
             .wide("book")
             .lacks(sqlite_only),
         form("`ON CONFLICT DO UPDATE` of the key", |w| {
@@ -1448,6 +1505,7 @@ fn dialects() -> Vec<Form> {
             Box::pin(unprepared(w, "UPDATE BOOK SET stock = 0 WHERE ID = 3"))
         })
         .rows("book", [3])
+        .all_lists()
         .lacks(|backend| on_mariadb(backend).then_some("MariaDB tells capitals in names apart")),
     ]
 }
@@ -1507,7 +1565,7 @@ async fn try_one(world: &World, form: &Form, wrong: &mut Vec<String>) -> &'stati
         if !was_missing && read.row().is_some() && changed != form.touches(read) {
             wrong.push(format!("{read:?}: declared {}, {before} became {truth}", form.touches(read)));
         }
-        let purges = form.purges(read, was_missing, backend);
+        let purges = form.purges(read, was_missing, changed, backend);
         match (purges, hit) {
             (true, true) => wrong.push(format!("{read:?} was to be purged and is a hit")),
             (false, false) => wrong.push(format!("{read:?} was purged without need")),

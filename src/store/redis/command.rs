@@ -62,6 +62,18 @@ pub(super) fn remove<'a>(keys: impl Iterator<Item = &'a str>) -> Pipeline {
     pipeline
 }
 
+/// The removals, and then one MGET of what is watched: what it finds is from after them.
+pub(super) fn purge<'a>(keys: impl Iterator<Item = &'a str>, watched: &[TagKey]) -> Pipeline {
+    let mut pipeline = remove(keys);
+    if !watched.is_empty() {
+        pipeline.cmd("MGET");
+        for tag in watched {
+            pipeline.arg(tag.as_str());
+        }
+    }
+    pipeline
+}
+
 pub(super) fn lease(key: &EntryKey, life: Duration) -> Pipeline {
     let mut pipeline = redis::pipe();
     pipeline.cmd("SET").arg(key.as_str()).arg("").arg("PX").arg(whole_millis(life)).arg("NX");
@@ -165,6 +177,10 @@ mod tests {
         assert_eq!(sizes, [KEYS_PER_UNLINK, KEYS_PER_UNLINK, 1]);
         assert_eq!(sent(&remove(["a", "b"].into_iter())), ["UNLINK a b"]);
         assert!(remove(std::iter::empty()).is_empty());
+        assert_eq!(
+            sent(&purge(["a", "b"].into_iter(), &[TagKey::from_full("n:i:t")])),
+            ["UNLINK a b", "MGET n:i:t"]
+        );
     }
 
     // case F20

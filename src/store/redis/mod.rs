@@ -26,7 +26,7 @@ use self::{
     reply::{Extension, Introduction},
     supervisor::Supervisor,
 };
-use super::{EntryKey, EntryWrite, Found, Store, StoreError, StoreState, TagKey, TagProbe};
+use super::{EntryKey, EntryWrite, Found, Store, StoreError, StoreState, TagKey, TagProbe, TagState};
 
 /// A step through the key space may take longer than a query would wait: it is an operator's tool.
 const SCAN_STEP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -65,9 +65,13 @@ impl RedisStore {
         if commands.is_empty() {
             return Ok(0);
         }
-        // The time limit is meant for one command; the server works through a large purge in order.
-        let limit = self.write_timeout.saturating_mul(u32::try_from(commands.len()).unwrap_or(u32::MAX));
-        self.supervisor.ask(operation, limit, &commands, |values, _| reply::removed(values)).await
+        let limit = self.patience(&commands);
+        self.supervisor.ask(operation, limit, &commands, |values, _| reply::removed(&values)).await
+    }
+
+    /// The time limit is meant for one command; the server works through a large purge in order.
+    fn patience(&self, commands: &Pipeline) -> Duration {
+        self.write_timeout.saturating_mul(u32::try_from(commands.len()).unwrap_or(u32::MAX))
     }
 }
 
@@ -106,10 +110,20 @@ impl Store for RedisStore {
         Ok(())
     }
 
-    async fn purge(&self, tags: &[TagKey], entries: &[EntryKey]) -> Result<(), StoreError> {
+    async fn purge(
+        &self,
+        tags: &[TagKey],
+        entries: &[EntryKey],
+        watched: &[TagKey],
+    ) -> Result<Vec<TagState>, StoreError> {
         // The tags first: should the server be cut off in between, they are what counts.
         let keys = tags.iter().map(TagKey::as_str).chain(entries.iter().map(EntryKey::as_str));
-        self.remove("a purge", command::remove(keys)).await.map(drop)
+        let commands = command::purge(keys, watched);
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let read = |values, _| reply::purged(values, watched.len());
+        self.supervisor.ask("a purge", self.patience(&commands), &commands, read).await
     }
 
     async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError> {

@@ -163,14 +163,22 @@ pub(super) fn stored(values: Vec<Value>, entries: usize) -> Result<Extension, Fa
 }
 
 /// The answers to some UNLINKs: how many keys were there.
-pub(super) fn removed(values: Vec<Value>) -> Result<u64, Fault> {
+pub(super) fn removed(values: &[Value]) -> Result<u64, Fault> {
     let mut removed: u64 = 0;
-    for value in &values {
+    for value in values {
         server_error(value)?;
         let Value::Int(count) = value else { return Err(Fault::Misshapen) };
         removed = removed.saturating_add(u64::try_from(*count).map_err(|_| Fault::Misshapen)?);
     }
     Ok(removed)
+}
+
+/// The answers to some UNLINKs and, if anything is watched, one MGET.
+pub(super) fn purged(mut values: Vec<Value>, watched: usize) -> Result<Vec<TagState>, Fault> {
+    let last = if watched == 0 { None } else { values.pop() };
+    removed(&values)?;
+    let Some(last) = last else { return Ok(Vec::new()) };
+    Ok(found(vec![last], 0, watched, 0)?.tags)
 }
 
 /// The answer to a SET with NX: was it set?
@@ -300,10 +308,10 @@ mod tests {
             "SECRETKEYTHATISTOOLONGTOBEACODE secret-key",
             "",
         ] {
-            let Err(Fault::Refused(reason)) = removed(vec![error(line)]) else { panic!("{line}") };
+            let Err(Fault::Refused(reason)) = removed(&[error(line)]) else { panic!("{line}") };
             assert!(!reason.to_lowercase().contains("secret"), "{line}: {reason}");
         }
-        assert_eq!(removed(vec![error("ERR odd")]), Err(Fault::Refused("ERR".to_owned())));
+        assert_eq!(removed(&[error("ERR odd")]), Err(Fault::Refused("ERR".to_owned())));
     }
 
     #[test]
@@ -327,7 +335,7 @@ mod tests {
             assert_eq!(taken(values.clone()), Err(Fault::Misshapen), "{values:?}");
             assert_eq!(page(values.clone()), Err(Fault::Misshapen), "{values:?}");
             assert_eq!(stored(values.clone(), 2), Err(Fault::Misshapen), "{values:?}");
-            assert!(values.is_empty() || removed(values.clone()) == Err(Fault::Misshapen), "{values:?}");
+            assert!(values.is_empty() || removed(&values) == Err(Fault::Misshapen), "{values:?}");
             assert!(introduced(values.clone()).is_err(), "{values:?}");
         }
     }

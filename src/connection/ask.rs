@@ -1,0 +1,105 @@
+//! A statement as a connection takes it, and what came back.
+
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value};
+
+use super::{
+    effects::Plan,
+    images::{Image, Images},
+};
+
+/// What a connection is asked to do.
+pub(super) enum Ask {
+    Execute(Statement),
+    Unprepared(String),
+    One(Statement),
+    All(Statement),
+}
+
+/// What came back.
+pub(super) enum Answer {
+    Done(ExecResult),
+    One(Option<QueryResult>),
+    All(Vec<QueryResult>),
+}
+
+impl Ask {
+    pub(super) fn sql(&self) -> &str {
+        match self {
+            Self::Execute(statement) | Self::One(statement) | Self::All(statement) => &statement.sql,
+            Self::Unprepared(sql) => sql,
+        }
+    }
+
+    pub(super) fn values(&self) -> &[Value] {
+        match self {
+            Self::Execute(statement) | Self::One(statement) | Self::All(statement) => {
+                statement.values.as_ref().map_or(&[][..], |values| &values.0)
+            }
+            Self::Unprepared(_) => &[],
+        }
+    }
+
+    /// The backend whose SQL it is.
+    pub(super) fn backend(&self, connection: DbBackend) -> DbBackend {
+        match self {
+            Self::Execute(statement) | Self::One(statement) | Self::All(statement) => statement.db_backend,
+            Self::Unprepared(_) => connection,
+        }
+    }
+
+    pub(super) async fn send(self, db: &impl ConnectionTrait) -> Result<Answer, DbErr> {
+        Ok(match self {
+            Self::Execute(statement) => Answer::Done(db.execute_raw(statement).await?),
+            Self::Unprepared(sql) => Answer::Done(db.execute_unprepared(&sql).await?),
+            Self::One(statement) => Answer::One(db.query_one_raw(statement).await?),
+            Self::All(statement) => Answer::All(db.query_all_raw(statement).await?),
+        })
+    }
+}
+
+impl Answer {
+    /// What the answer says of the rows that the statement touched.
+    pub(super) fn images(&self, plan: &Plan, before: Option<Vec<Image>>) -> Images {
+        let (affected, returned) = match self {
+            Self::Done(result) => (Some(result.rows_affected()), None),
+            // One row was asked for; there may have been more.
+            Self::One(row) if plan.is_one_row() => (Some(u64::from(row.is_some())), Some(row.as_slice())),
+            Self::One(_) => (None, None),
+            Self::All(rows) => (Some(rows.len() as u64), Some(&rows[..])),
+        };
+        // Without RETURNING, rows that came back are not those of the write.
+        let returned = returned.filter(|_| plan.returns_rows());
+        let affected = if plan.returns_rows() || matches!(self, Self::Done(_)) { affected } else { None };
+        let returned = returned.and_then(|rows| {
+            let policy = plan.policy()?;
+            Some(rows.iter().map(|row| Image::read(row, policy)).collect())
+        });
+        Images { before, returned, affected }
+    }
+
+    pub(super) fn done(self) -> Result<ExecResult, DbErr> {
+        match self {
+            Self::Done(result) => Ok(result),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    pub(super) fn one(self) -> Result<Option<QueryResult>, DbErr> {
+        match self {
+            Self::One(row) => Ok(row),
+            _ => Err(mixed_up()),
+        }
+    }
+
+    pub(super) fn all(self) -> Result<Vec<QueryResult>, DbErr> {
+        match self {
+            Self::All(rows) => Ok(rows),
+            _ => Err(mixed_up()),
+        }
+    }
+}
+
+/// Each kind of question has one kind of answer, so this does not happen.
+fn mixed_up() -> DbErr {
+    DbErr::Custom("sea-orm-cache: an answer of another kind than was asked for".to_owned())
+}

@@ -1,0 +1,106 @@
+//! The select that reads the rows a write is about to touch.
+
+use std::{collections::HashSet, sync::RwLock};
+
+use sea_orm::{DbBackend, QueryResult, Statement, Value};
+
+use super::images::Image;
+use crate::{
+    entity::{EntityDescriptor, TablePolicy},
+    statement::{Verb, Write},
+};
+
+/// A select of the rows that a write will touch, to be sent before it in the same transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct PreSelect {
+    pub(crate) statement: Statement,
+    /// Takes the database's write lock, where the select itself cannot: in SQLite a transaction
+    /// that reads first and writes then fails at once if another wrote in between, instead of
+    /// waiting its turn.
+    pub(crate) lock_first: Option<String>,
+    /// More rows than this are not worth naming.
+    pub(crate) limit: usize,
+}
+
+impl PreSelect {
+    /// `None` if the statement is not one that such a select can stand before.
+    pub(crate) fn of(
+        backend: DbBackend,
+        write: &Write,
+        values: &[Value],
+        policy: &TablePolicy,
+        limit: usize,
+    ) -> Option<Self> {
+        let filter = write.filter.as_ref()?;
+        let entity = policy.entities.first()?;
+        if *write.table.name != *entity.table || write.table.schema.as_deref() != entity.schema.as_deref() {
+            return None;
+        }
+        let (select, table) = select(backend, policy, entity);
+        let lock = match (backend, write.verb) {
+            (DbBackend::Sqlite, _) => "",
+            // What the write itself will take, so that it adds no conflicts.
+            (DbBackend::Postgres, Verb::Update) => " FOR NO KEY UPDATE",
+            _ => " FOR UPDATE",
+        };
+        let condition = &filter.condition;
+        let sql = format!("{select} WHERE {condition} LIMIT {}{lock}", limit + 1);
+        let values = filter.bound.iter().map(|position| values.get(*position).cloned());
+        let statement = Statement::from_sql_and_values(backend, sql, values.collect::<Option<Vec<_>>>()?);
+        let lock_first = (backend == DbBackend::Sqlite).then(|| format!("DELETE FROM {table} WHERE 0"));
+        Some(Self { statement, lock_first, limit })
+    }
+
+    /// What the answer says; `None` if there are more rows than it may name.
+    pub(crate) fn images(&self, rows: &[QueryResult], policy: &TablePolicy) -> Option<Vec<Image>> {
+        (rows.len() <= self.limit).then(|| rows.iter().map(|row| Image::read(row, policy)).collect())
+    }
+}
+
+/// Texts of selects that have worked here: in PostgreSQL an error ends the transaction around it, so
+/// that the first time each is sent in a savepoint.
+#[derive(Debug, Default)]
+pub(crate) struct Proven {
+    // A std lock: held for a set operation, never across an await.
+    texts: RwLock<HashSet<Box<str>>>,
+}
+
+/// Texts remembered at most; those beyond are sent in savepoints for ever.
+const MOST_PROVEN: usize = 4096;
+
+impl Proven {
+    pub(crate) fn knows(&self, sql: &str) -> bool {
+        self.texts.read().unwrap_or_else(|poisoned| poisoned.into_inner()).contains(sql)
+    }
+
+    pub(crate) fn learn(&self, sql: &str) {
+        if !self.knows(sql) {
+            let mut texts = self.texts.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if texts.len() < MOST_PROVEN {
+                texts.insert(sql.into());
+            }
+        }
+    }
+}
+
+/// `SELECT ... FROM table`, and the table: the key and index columns, or all columns as the entity
+/// selects them, if one of those is of a type that only the entity can read.
+fn select(backend: DbBackend, policy: &TablePolicy, entity: &EntityDescriptor) -> (String, String) {
+    let quote = match backend {
+        DbBackend::MySql => '`',
+        _ => '"',
+    };
+    let quoted = |name: &str| format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")));
+    let table = match &entity.schema {
+        Some(schema) => format!("{}.{}", quoted(schema), quoted(entity.table)),
+        None => quoted(entity.table),
+    };
+    let columns = || policy.key.iter().flatten().chain(&policy.index);
+    if columns().any(|column| !column.plain) {
+        return ((entity.select)(backend), table);
+    }
+    let mut names: Vec<_> = columns().map(|column| quoted(column.name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    (format!("SELECT {} FROM {table}", names.join(", ")), table)
+}

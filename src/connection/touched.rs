@@ -1,0 +1,297 @@
+//! Which rows a write touched, and which values they had and have: from the statement's text, its
+//! bound values, and what is known of the rows besides.
+
+use std::collections::BTreeSet;
+
+use sea_orm::Value;
+
+use super::images::{Image, Images};
+use crate::{
+    entity::{KeyClass, KeyColumn, KeyText, TablePolicy, value_text},
+    keys::Keyspace,
+    schema::{Action, ForeignKey},
+    statement::{Operand, Scope, Verb, Write},
+    store::TagKey,
+};
+
+/// A write to one table, and what is known of the rows it touched.
+pub(super) struct Touched<'a> {
+    pub(super) write: &'a Write,
+    pub(super) values: &'a [Value],
+    pub(super) images: &'a Images,
+}
+
+/// A row by its primary key.
+pub(super) struct RowKey {
+    /// As its tag names it.
+    pub(super) named: Vec<(&'static str, KeyText)>,
+    /// As its entry names it, if that is known.
+    pub(super) exact: Option<Vec<String>>,
+    /// Some part is text.
+    pub(super) has_text: bool,
+}
+
+/// The table's primary key, if all agree on one.
+pub(super) fn primary_key(policy: &TablePolicy) -> Option<&[KeyColumn]> {
+    policy.key.as_deref().filter(|key| !key.is_empty())
+}
+
+impl Touched<'_> {
+    /// The keys that the touched rows have or had; `None` if some are not known.
+    pub(super) fn keys(&self, policy: &TablePolicy) -> Option<Vec<RowKey>> {
+        let key = primary_key(policy)?;
+        match self.write.verb {
+            Verb::Update | Verb::Delete | Verb::Upsert => {}
+            Verb::Insert | Verb::Replace | Verb::Truncate | Verb::Ddl | Verb::Other => return None,
+        }
+        let names: Vec<_> = key.iter().map(|column| column.name).collect();
+        if let Some(keys) = self.write.scope.keys(&names) {
+            return keys.iter().map(|operands| self.key_of_operands(key, operands)).collect();
+        }
+        if self.keeps_key(policy) {
+            let images = self.images.before.as_ref().filter(|_| self.write.verb != Verb::Upsert);
+            let images = images.or(self.images.returned.as_ref())?;
+            return images.iter().map(|image| key_of_image(key, image)).collect();
+        }
+        self.changed_keys(key)
+    }
+
+    /// A key of one column that the statement changes: the old ones and the new one.
+    fn changed_keys(&self, key: &[KeyColumn]) -> Option<Vec<RowKey>> {
+        let [column] = key else { return None };
+        if self.write.verb != Verb::Update {
+            return None;
+        }
+        let mut keys = match &self.images.before {
+            Some(before) => {
+                before.iter().map(|image| key_of_image(key, image)).collect::<Option<Vec<_>>>()?
+            }
+            None => {
+                let before = Scope::Where(self.write.before.clone());
+                let old = before.keys(&[column.name])?;
+                old.iter().map(|operands| self.key_of_operands(key, operands)).collect::<Option<_>>()?
+            }
+        };
+        let assigned = self.write.assigned.as_ref()?;
+        for assignment in assigned.iter().filter(|a| a.column.eq_ignore_ascii_case(column.name)) {
+            keys.push(self.key_of_operands(key, &[&assignment.value])?);
+        }
+        Some(keys)
+    }
+
+    fn key_of_operands(&self, key: &[KeyColumn], operands: &[&Operand]) -> Option<RowKey> {
+        let columns = || key.iter().zip(operands);
+        Some(RowKey {
+            named: columns()
+                .map(|(column, operand)| Some((column.name, self.named(column, operand)?)))
+                .collect::<Option<_>>()?,
+            exact: operands.iter().map(|operand| self.exact(operand)).collect(),
+            has_text: key.iter().any(|column| column.class == KeyClass::Text),
+        })
+    }
+
+    /// Does every touched row keep its key?
+    pub(super) fn keeps_key(&self, policy: &TablePolicy) -> bool {
+        primary_key(policy).is_some_and(|key| key.iter().all(|column| self.keeps(column.name, false)))
+    }
+
+    /// Does every row that was there before keep its value in a column?
+    pub(super) fn keeps(&self, column: &str, generated: bool) -> bool {
+        let assigns = match &self.write.assigned {
+            Some(list) => list.iter().any(|assignment| assignment.column.eq_ignore_ascii_case(column)),
+            None => true,
+        };
+        match self.write.verb {
+            Verb::Delete => true,
+            Verb::Update | Verb::Upsert => !assigns && !generated,
+            _ => false,
+        }
+    }
+
+    /// The values that the touched rows had in a column, without NULL; `None` if they are not known.
+    pub(super) fn old_values(&self, column: &KeyColumn, generated: bool) -> Option<BTreeSet<KeyText>> {
+        match self.write.verb {
+            Verb::Insert => Some(BTreeSet::new()),
+            Verb::Update | Verb::Delete => {
+                let keeps = self.keeps(column.name, generated);
+                let returned = self.images.returned.as_ref().filter(|_| keeps);
+                let images = self.images.before.as_ref().or(returned);
+                if let Some(values) = images.and_then(|images| values_of_images(images, column)) {
+                    return Some(values);
+                }
+                if let Some(values) = self.values_of_scope(&self.write.scope, column) {
+                    return Some(values);
+                }
+                self.values_of_scope(&Scope::Where(self.write.before.clone()), column)
+            }
+            Verb::Upsert if self.keeps(column.name, generated) => {
+                values_of_images(self.images.returned.as_ref()?, column)
+            }
+            _ => None,
+        }
+    }
+
+    /// The values that the touched rows have now, without NULL; `None` if they are not known.
+    fn new_values(&self, column: &KeyColumn, generated: bool) -> Option<BTreeSet<KeyText>> {
+        if self.write.verb == Verb::Delete {
+            return Some(BTreeSet::new());
+        }
+        // What was returned may lack the column.
+        let returned = self.images.returned.as_ref();
+        if let Some(values) = returned.and_then(|images| values_of_images(images, column)) {
+            return Some(values);
+        }
+        match self.write.verb {
+            Verb::Insert if !generated => self.values_of_scope(&self.write.scope, column),
+            Verb::Update if self.keeps(column.name, generated) => self.old_values(column, generated),
+            Verb::Update if !generated => {
+                let assigned = self.write.assigned.as_ref()?.iter();
+                let mut assigned = assigned.filter(|a| a.column.eq_ignore_ascii_case(column.name)).peekable();
+                assigned.peek()?;
+                let mut values = BTreeSet::new();
+                for assignment in assigned {
+                    self.add_value(&mut values, column, &assignment.value)?;
+                }
+                Some(values)
+            }
+            _ => None,
+        }
+    }
+
+    /// The tags of all values that the touched rows had or have in the table's index columns; `None`
+    /// if they are not all known.
+    pub(super) fn index_tags(
+        &self,
+        keys: &Keyspace,
+        policy: &TablePolicy,
+        generates: impl Fn(&str) -> bool,
+    ) -> Option<BTreeSet<TagKey>> {
+        let folded = self.write.table.fold();
+        let mut tags = BTreeSet::new();
+        for column in &policy.index {
+            let generated = generates(column.name);
+            let mut values = self.old_values(column, generated)?;
+            values.extend(self.new_values(column, generated)?);
+            add_tags(&mut tags, keys, &folded, column, values);
+        }
+        Some(tags)
+    }
+
+    /// The index tags of the rows of another table that refer to the touched ones by a foreign key,
+    /// where the database deletes or changes them too; `None` if they are not all known.
+    pub(super) fn referrers_tags(
+        &self,
+        keys: &Keyspace,
+        key: &ForeignKey,
+        (parent, child): (&TablePolicy, &TablePolicy),
+        folded: &str,
+    ) -> Option<BTreeSet<TagKey>> {
+        let ([referring], [name], [index]) = (&key.columns[..], &key.referenced[..], &child.index[..]) else {
+            return None;
+        };
+        if !index.name.eq_ignore_ascii_case(referring)
+            || key.on_delete == Action::SetDefault
+            || key.on_update == Action::SetDefault
+        {
+            return None;
+        }
+        // The same values, as the other table's column names them.
+        let column = |name| KeyColumn { name, class: index.class, plain: index.plain };
+        let referenced = parent.key.iter().flatten().chain(&parent.index);
+        let referenced = referenced.map(|column| column.name).find(|n| n.eq_ignore_ascii_case(name))?;
+        let mut values = self.old_values(&column(referenced), false)?;
+        if self.write.verb == Verb::Update {
+            values.extend(self.new_values(&column(referenced), false)?);
+        }
+        let mut tags = BTreeSet::new();
+        add_tags(&mut tags, keys, folded, index, values);
+        Some(tags)
+    }
+
+    fn values_of_scope(&self, scope: &Scope, column: &KeyColumn) -> Option<BTreeSet<KeyText>> {
+        let mut values = BTreeSet::new();
+        for tuple in scope.keys(&[column.name])? {
+            self.add_value(&mut values, column, tuple.first()?)?;
+        }
+        Some(values)
+    }
+
+    fn add_value(&self, values: &mut BTreeSet<KeyText>, column: &KeyColumn, operand: &Operand) -> Option<()> {
+        if let Operand::Bound(position) = operand
+            && is_null(self.values.get(*position)?)
+        {
+            return Some(());
+        }
+        values.insert(self.named(column, operand)?);
+        Some(())
+    }
+
+    /// The tag text of an operand; `None` when the value it names is not known for sure.
+    fn named(&self, column: &KeyColumn, operand: &Operand) -> Option<KeyText> {
+        named(column, operand, self.values).filter(|text| *text != KeyText::Odd)
+    }
+
+    /// The exact text of an operand, for the key of the row's entry.
+    fn exact(&self, operand: &Operand) -> Option<String> {
+        match operand {
+            Operand::Bound(position) => value_text(self.values.get(*position)?),
+            Operand::Integer(number) => Some(number.to_string()),
+            Operand::Text(text) => Some(text.to_string()),
+            Operand::Other => None,
+        }
+    }
+}
+
+/// The tag text of an operand, odd or not.
+pub(crate) fn named(column: &KeyColumn, operand: &Operand, values: &[Value]) -> Option<KeyText> {
+    match operand {
+        Operand::Bound(position) => column.class.tag_text(values.get(*position)?),
+        Operand::Integer(number) => column.class.tag_integer(*number),
+        Operand::Text(text) => column.class.tag_literal(text),
+        Operand::Other => None,
+    }
+}
+
+fn is_null(value: &Value) -> bool {
+    value_text(value).is_none()
+}
+
+fn key_of_image(key: &[KeyColumn], image: &Image) -> Option<RowKey> {
+    let cells = || key.iter().map(|column| Some((column, image.value(column.name)?)));
+    let named = cells().map(|cell| {
+        let (column, value) = cell?;
+        let text = column.class.tag_text(value).filter(|text| *text != KeyText::Odd)?;
+        Some((column.name, text))
+    });
+    Some(RowKey {
+        named: named.collect::<Option<_>>()?,
+        exact: cells().map(|cell| value_text(cell?.1)).collect(),
+        has_text: key.iter().any(|column| column.class == KeyClass::Text),
+    })
+}
+
+fn values_of_images(images: &[Image], column: &KeyColumn) -> Option<BTreeSet<KeyText>> {
+    let mut values = BTreeSet::new();
+    for image in images {
+        let value = image.value(column.name)?;
+        if !is_null(value) {
+            values.insert(column.class.tag_text(value).filter(|text| *text != KeyText::Odd)?);
+        }
+    }
+    Some(values)
+}
+
+fn add_tags(
+    tags: &mut BTreeSet<TagKey>,
+    keys: &Keyspace,
+    folded: &str,
+    column: &KeyColumn,
+    values: BTreeSet<KeyText>,
+) {
+    let name = column.name.to_lowercase();
+    if column.class == KeyClass::Text && !values.is_empty() {
+        // A text that is not plain may be what the database holds equal to one of these.
+        tags.insert(keys.index_value(folded, &name, &KeyText::Odd));
+    }
+    tags.extend(values.iter().map(|value| keys.index_value(folded, &name, value)));
+}

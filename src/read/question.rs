@@ -1,0 +1,353 @@
+//! From a statement to the question that it asks of the cache: which entry, and which tags.
+
+use std::{sync::Arc, time::Duration};
+
+use sea_orm::{Statement, Value};
+
+use super::codec::Codec;
+use crate::{
+    Cache, ReadThrough,
+    connection::named,
+    entity::{EntityDescriptor, KeyClass, KeyText, TtlSpec, encode_values, value_text},
+    freshness::{Bypass, Question, Terms},
+    keys::KeyHash,
+    schema::{Knowledge, Schema},
+    statement::{Analysis, Read},
+    store::{EntryKey, TagKey},
+};
+
+/// An answer that is pinned to more index values than this depends on the whole table.
+const MOST_INDEX_VALUES: usize = 16;
+
+/// What the caller said about one read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReadOptions {
+    pub(crate) ttl: Option<TtlSpec>,
+    pub(crate) tags: Vec<String>,
+    pub(crate) fresh: bool,
+}
+
+/// A read about to be answered.
+pub(crate) struct Request<'a> {
+    pub(crate) statement: &'a Statement,
+    /// The entity whose policy counts; `None` for selects that have lost their entity.
+    pub(crate) entity: Option<Arc<EntityDescriptor>>,
+    /// The entity on the other side of a join whose rows come with it.
+    pub(crate) joined: Option<Arc<EntityDescriptor>>,
+    /// The primary key, if this is one row by its key and all its columns.
+    pub(crate) row: Option<&'a [Value]>,
+    pub(crate) options: &'a ReadOptions,
+}
+
+/// What a read goes through.
+pub(crate) struct Reader<'a> {
+    cache: &'a Cache,
+    schema: Arc<Schema>,
+    /// What tells apart sessions whose reads differ.
+    session: Option<&'a str>,
+}
+
+impl<'a> Reader<'a> {
+    /// Why the cache must not be asked at all, or what to ask it through.
+    pub(crate) async fn of<D: ReadThrough>(db: &'a D) -> Result<Self, Bypass> {
+        let cache = db.cache();
+        if !cache.inner.config.enabled {
+            return Err(Bypass::Disabled);
+        }
+        if db.in_transaction() {
+            return Err(Bypass::InTransaction);
+        }
+        match db.knowledge().await {
+            Knowledge::Known(schema) => Ok(Self { cache, schema, session: db.session() }),
+            Knowledge::Unknown => Err(Bypass::SchemaUnknown),
+        }
+    }
+
+    /// The question that the read asks, or why it must not ask.
+    pub(crate) fn question<C: Codec>(
+        &self,
+        request: &Request<'_>,
+        entity: Option<&Arc<EntityDescriptor>>,
+        analysis: &Analysis,
+    ) -> Result<Question, Bypass> {
+        let config = &self.cache.inner.config;
+        let skipped = |entity: &Arc<EntityDescriptor>| entity.policy.skip;
+        // A select that has lost its entity may hold columns of any table that it reads.
+        let any_skipped =
+            request.entity.is_none() && declared(self.cache, analysis).any(|entity| entity.policy.skip);
+        if entity.is_some_and(skipped) || request.joined.as_ref().is_some_and(skipped) || any_skipped {
+            return Err(Bypass::Skipped);
+        }
+        if let Err(reason) = &analysis.cacheable {
+            tracing::debug!(%reason, "a select that cannot be cached goes to the database");
+            return Err(Bypass::Uncacheable);
+        }
+        if request.options.ttl.is_some_and(|spec| config.ttl(spec) < Duration::from_millis(1)) {
+            return Err(Bypass::Uncacheable);
+        }
+        let mut question = match (request.row, entity) {
+            (Some(key), Some(entity)) => self.row(entity, key)?,
+            _ => None,
+        };
+        if question.is_none() {
+            question = self.query::<C>(request, entity, analysis)?;
+        }
+        let mut question = question.ok_or(Bypass::Uncacheable)?;
+        self.apply(request.options, &mut question);
+        Ok(question)
+    }
+
+    fn apply(&self, options: &ReadOptions, question: &mut Question) {
+        if let Some(spec) = options.ttl {
+            question.ttl = self.cache.inner.config.ttl(spec);
+            question.negative_ttl = question.negative_ttl.min(question.ttl);
+        }
+        question.fresh = options.fresh;
+        for tag in options.tags.iter().flat_map(|tag| self.cache.inner.user_tags(tag)) {
+            if !question.also.contains(&tag) {
+                question.also.push(tag);
+            }
+        }
+        if let Some(terms) = &mut question.terms {
+            self.apply(options, &mut terms.otherwise);
+        }
+    }
+
+    /// One row by its primary key. `None` if the key holds a NULL.
+    pub(crate) fn row(
+        &self,
+        entity: &Arc<EntityDescriptor>,
+        key: &[Value],
+    ) -> Result<Option<Question>, Bypass> {
+        let inner = &self.cache.inner;
+        let folded = entity.table.to_lowercase();
+        let exact: Option<Vec<String>> = key.iter().map(value_text).collect();
+        let Some(exact) = exact.filter(|exact| exact.len() == entity.key.len() && !exact.is_empty()) else {
+            return Ok(None);
+        };
+        let mut tags = self.shared_tags(Some(entity));
+        tags.extend(self.tables_behind(&folded)?.iter().map(|table| inner.keys.table(table)));
+        tags.push(inner.keys.any_row(&folded));
+        let named = entity.key_text(key);
+        let has_tag = named.is_some();
+        tags.extend(named.map(|named| inner.keys.row_tag(&folded, named)));
+        let table = tags.len();
+        tags.push(inner.keys.table(&folded));
+        let mut question = self.bare(self.in_session(inner.row_entry(entity, &exact)), tags, Some(entity));
+        // A row that is there changes only with its own tags; one that is not there may come with any
+        // insert into the table. A row that no tag can name depends on the table, since other code
+        // may know a key that names it.
+        if has_tag {
+            question.only_if_missing = vec![table];
+        }
+        Ok(Some(question))
+    }
+
+    /// The tags that all row entries of an entity ask for, whatever their key.
+    pub(crate) fn table_tags(&self, entity: &Arc<EntityDescriptor>) -> Result<Vec<TagKey>, Bypass> {
+        let keys = &self.cache.inner.keys;
+        let folded = entity.table.to_lowercase();
+        let mut tags = self.shared_tags(Some(entity));
+        tags.extend(self.tables_behind(&folded)?.iter().map(|table| keys.table(table)));
+        tags.push(keys.any_row(&folded));
+        tags.push(keys.table(&folded));
+        Ok(tags)
+    }
+
+    /// The answer of a statement.
+    fn query<C: Codec>(
+        &self,
+        request: &Request<'_>,
+        entity: Option<&Arc<EntityDescriptor>>,
+        analysis: &Analysis,
+    ) -> Result<Option<Question>, Bypass> {
+        if analysis.reads.is_empty() {
+            return Ok(None);
+        }
+        let statement = request.statement;
+        let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
+        let mut wide = Vec::new();
+        let mut narrow = Vec::new();
+        let mut labels = Vec::new();
+        for read in &analysis.reads {
+            let folded = read.table.fold();
+            let keys = &self.cache.inner.keys;
+            add(&mut wide, keys.table(&folded));
+            let behind = self.tables_behind(&folded)?;
+            for table in &behind {
+                add(&mut wide, keys.table(table));
+                add(&mut narrow, keys.table(table));
+            }
+            match self.index_tags(read, &folded, values).filter(|_| behind.is_empty()) {
+                Some((label, tags)) => {
+                    labels.push((keys.index(&folded), label));
+                    add(&mut narrow, keys.index(&folded));
+                    tags.into_iter().for_each(|tag| add(&mut narrow, tag));
+                }
+                None => add(&mut narrow, keys.table(&folded)),
+            }
+        }
+        let Some(question) = self.query_with::<C>(request, entity, analysis, wide, false) else {
+            return Ok(None);
+        };
+        if labels.is_empty() {
+            return Ok(Some(question));
+        }
+        let narrow = self.query_with::<C>(request, entity, analysis, narrow, true);
+        Ok(narrow.map(|narrow| {
+            let terms = Terms { labels, otherwise: question };
+            Question { terms: Some(Box::new(terms)), ..narrow }
+        }))
+    }
+
+    /// The answer of a statement that depends on these tags.
+    fn query_with<C: Codec>(
+        &self,
+        request: &Request<'_>,
+        entity: Option<&Arc<EntityDescriptor>>,
+        analysis: &Analysis,
+        depends: Vec<TagKey>,
+        narrow: bool,
+    ) -> Option<Question> {
+        let inner = &self.cache.inner;
+        let statement = request.statement;
+        let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
+        let encoded = encode_values(values).ok()?;
+        let backend = format!("{:?}", statement.db_backend);
+        let on_terms: &[u8] = if narrow { b"narrow" } else { b"" };
+        let parts = [C::NAME.as_bytes(), backend.as_bytes(), statement.sql.as_bytes(), &encoded, on_terms];
+        let hash = KeyHash::of(if narrow { &parts } else { &parts[..4] });
+        let group = entity.and_then(|entity| entity.policy.namespace);
+        let label = label(entity.map(|entity| &**entity), analysis);
+        let key = inner.keys.query(group, &label, hash, C::fingerprint(&inner.registry));
+        let mut tags = self.shared_tags(entity);
+        depends.into_iter().for_each(|tag| add(&mut tags, tag));
+        let mut question = self.bare(self.in_session(key), tags, entity);
+        // Tag templates of rows that cannot be asked for their columns: of a joined entity, or of any
+        // table behind a select that has lost its entity. Such an answer depends on all user tags.
+        let has_tags = |entity: &Arc<EntityDescriptor>| !entity.policy.tags.is_empty();
+        let lost = request.entity.is_none() && declared(self.cache, analysis).any(|entity| has_tags(&entity));
+        if request.joined.as_ref().is_some_and(has_tags) || lost {
+            if question.family.is_none() {
+                question.tags.push(inner.keys.any_user_tag());
+            }
+            question.family = None;
+        }
+        Some(question)
+    }
+
+    /// The tags of the index values to which the statement pins the rows of a table, by the column
+    /// with the fewest, and the label of the table's index tag; `None` if it pins none.
+    fn index_tags(&self, read: &Read, folded: &str, values: &[Value]) -> Option<(u64, Vec<TagKey>)> {
+        let inner = &self.cache.inner;
+        let policy = inner.registry.table(folded).filter(|policy| policy.index_label != 0)?;
+        let pinned = policy.index.iter().filter_map(|column| {
+            let keys = read.scope.keys(&[column.name])?;
+            let values: Option<Vec<_>> =
+                keys.iter().map(|operands| named(column, operands.first()?, values)).collect();
+            let name = column.name.to_lowercase();
+            let tag = |value: KeyText| inner.keys.index_value(folded, &name, &value);
+            let mut tags = Vec::new();
+            values?.into_iter().for_each(|value| add(&mut tags, tag(value)));
+            (tags.len() <= MOST_INDEX_VALUES && column.class != KeyClass::Opaque).then_some(tags)
+        });
+        Some((policy.index_label, pinned.min_by_key(Vec::len)?))
+    }
+
+    /// The tables behind a view, none for a table; or why it cannot be cached.
+    fn tables_behind(&self, folded: &str) -> Result<Vec<Box<str>>, Bypass> {
+        let behind = match self.schema.behind(folded) {
+            Some(view) if !view.cacheable => return Err(Bypass::Uncacheable),
+            Some(view) => view.reads.into_iter().collect(),
+            None => Vec::new(),
+        };
+        let all = behind.iter().map(|table| &**table).chain([folded]);
+        for table in all.filter_map(|table| self.schema.table(table)) {
+            if table.foreign {
+                return Err(Bypass::Uncacheable);
+            }
+            if table.row_security && self.session.is_none() {
+                return Err(Bypass::RowSecurity);
+            }
+        }
+        Ok(behind)
+    }
+
+    /// The key under which sessions of this kind keep the entry.
+    fn in_session(&self, key: EntryKey) -> EntryKey {
+        match self.session {
+            None => key,
+            Some(session) => {
+                EntryKey::from_full(format!("{}~{}", key.as_str(), KeyHash::of(&[session.as_bytes()])))
+            }
+        }
+    }
+
+    /// The tags that every entry of an entity has.
+    fn shared_tags(&self, entity: Option<&Arc<EntityDescriptor>>) -> Vec<TagKey> {
+        let keys = &self.cache.inner.keys;
+        let mut tags = Vec::with_capacity(6);
+        tags.push(keys.everything());
+        let Some(entity) = entity else { return tags };
+        if let Some(group) = entity.policy.namespace {
+            tags.push(keys.group(group));
+        }
+        if !entity.policy.tags.is_empty() {
+            tags.push(keys.any_user_tag());
+        }
+        tags
+    }
+
+    fn bare(&self, key: EntryKey, tags: Vec<TagKey>, entity: Option<&Arc<EntityDescriptor>>) -> Question {
+        let config = &self.cache.inner.config;
+        let policy = entity.map(|entity| &entity.policy);
+        let or = |spec: Option<TtlSpec>, default| config.ttl(spec.unwrap_or(TtlSpec::For(default)));
+        let ttl = or(policy.and_then(|policy| policy.ttl), config.default_ttl);
+        let negative = or(policy.and_then(|policy| policy.negative_ttl), config.negative_ttl);
+        let family = policy.filter(|policy| !policy.tags.is_empty()).and_then(|_| {
+            let any = self.cache.inner.keys.any_user_tag();
+            tags.iter().position(|tag| *tag == any)
+        });
+        Question {
+            key,
+            tags,
+            only_if_missing: Vec::new(),
+            family,
+            also: Vec::new(),
+            ttl,
+            negative_ttl: negative.min(ttl),
+            fresh: false,
+            terms: None,
+        }
+    }
+}
+
+fn add(tags: &mut Vec<TagKey>, tag: TagKey) {
+    if !tags.contains(&tag) {
+        tags.push(tag);
+    }
+}
+
+/// The entities declared on the tables that a select reads.
+fn declared<'a>(
+    cache: &'a Cache,
+    analysis: &'a Analysis,
+) -> impl Iterator<Item = Arc<EntityDescriptor>> + 'a {
+    let policies = analysis.reads.iter().filter_map(|read| cache.inner.registry.table(&read.table.fold()));
+    policies.flat_map(|policy| policy.entities.clone())
+}
+
+/// The entity declared on the first table that a select reads.
+pub(super) fn entity_of(cache: &Cache, analysis: &Analysis) -> Option<Arc<EntityDescriptor>> {
+    let table = &analysis.reads.first()?.table;
+    cache.inner.registry.table(&table.fold())?.entities.first().cloned()
+}
+
+/// Under which table's name the read is counted.
+pub(super) fn label(entity: Option<&EntityDescriptor>, analysis: &Analysis) -> String {
+    match (entity, analysis.reads.first()) {
+        (Some(entity), _) => entity.table.to_lowercase(),
+        (None, Some(read)) => read.table.fold().into_owned(),
+        (None, None) => "(none)".to_owned(),
+    }
+}

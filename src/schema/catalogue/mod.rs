@@ -1,0 +1,212 @@
+//! Asks the database's catalogue how its tables hang together.
+
+mod mysql;
+mod postgres;
+mod sqlite;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
+
+use super::{Action, ForeignKey, Schema, View, fold};
+use crate::statement::Analysis;
+
+/// What was learned of the schema, as far as its owner may want to know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SchemaReport {
+    /// How many foreign keys there are.
+    pub foreign_keys: usize,
+    /// The views, each of whose reads depend on the tables behind it.
+    pub views: Vec<String>,
+    /// Tables with triggers (or rules) and the names of those. What they write is not purged unless
+    /// it was declared: `#[cache(also_writes("audit_log"))]`.
+    pub triggers: BTreeMap<String, Vec<String>>,
+    /// Those of the tables with triggers for which nothing was declared.
+    pub undeclared_triggers: Vec<String>,
+    /// Tables with row-level security: `.cached()` reads of them go to the database, unless the
+    /// connection has a session key.
+    pub row_security: Vec<String>,
+}
+
+impl SchemaReport {
+    /// Says at start-up what the owner of the schema should know.
+    pub(super) fn log(&self) {
+        tracing::debug!(
+            foreign_keys = self.foreign_keys,
+            views = self.views.len(),
+            tables_with_triggers = self.triggers.len(),
+            "learned the schema"
+        );
+        if !self.undeclared_triggers.is_empty() {
+            tracing::warn!(
+                tables = %self.undeclared_triggers.join(", "),
+                "these tables have triggers; what those write is not purged: declare it with \
+                 `#[cache(also_writes(\"...\"))]` or `CacheBuilder::table`, also if it is nothing"
+            );
+        }
+    }
+}
+
+/// What learning needs to know from outside.
+pub(crate) trait Surroundings: Send + Sync {
+    /// What a statement of this text touches.
+    fn analyse(&self, backend: DbBackend, sql: &str) -> Arc<Analysis>;
+    /// Has somebody said what the triggers of this table write?
+    fn declares_triggers(&self, folded: &str) -> bool;
+}
+
+/// Asks. Five or so queries.
+pub(super) async fn learn(
+    db: &DatabaseConnection,
+    surroundings: &dyn Surroundings,
+) -> Result<(Schema, SchemaReport), DbErr> {
+    let mut facts = Facts { backend: db.get_database_backend(), ..Facts::default() };
+    match facts.backend {
+        DbBackend::MySql => mysql::ask(db, &mut facts).await?,
+        DbBackend::Sqlite => sqlite::ask(db, &mut facts).await?,
+        _ => postgres::ask(db, &mut facts).await?,
+    }
+    Ok(facts.into_schema(surroundings))
+}
+
+/// One column of a foreign key, as catalogues list them.
+struct KeyPart {
+    /// What tells this foreign key from others.
+    constraint: (String, String),
+    child: String,
+    parent: String,
+    column: String,
+    /// `None`: the parent's primary key.
+    referenced: Option<String>,
+    on_delete: Action,
+    on_update: Action,
+}
+
+/// What the catalogue answered, before it is put together.
+struct Facts {
+    backend: DbBackend,
+    /// In the order of the columns.
+    key_parts: Vec<KeyPart>,
+    /// Parent and child, by partition or inheritance.
+    relatives: Vec<(String, String)>,
+    /// Name and select; `None` if the catalogue does not show it.
+    views: Vec<(String, Option<String>)>,
+    /// View and table behind it.
+    behind: Vec<(String, String)>,
+    /// Table and trigger.
+    triggers: Vec<(String, String)>,
+    /// Table and column.
+    generated: Vec<(String, String)>,
+    row_security: Vec<String>,
+    foreign: Vec<String>,
+}
+
+impl Default for Facts {
+    fn default() -> Self {
+        Self {
+            backend: DbBackend::Postgres,
+            key_parts: Vec::new(),
+            relatives: Vec::new(),
+            views: Vec::new(),
+            behind: Vec::new(),
+            triggers: Vec::new(),
+            generated: Vec::new(),
+            row_security: Vec::new(),
+            foreign: Vec::new(),
+        }
+    }
+}
+
+impl Facts {
+    fn into_schema(self, surroundings: &dyn Surroundings) -> (Schema, SchemaReport) {
+        let mut schema = Schema::default();
+        let mut report = SchemaReport::default();
+        let mut keys: BTreeMap<(String, String), (Box<str>, ForeignKey)> = BTreeMap::new();
+        for part in self.key_parts {
+            let (_, key) = keys.entry(part.constraint).or_insert_with(|| {
+                let key = ForeignKey {
+                    child: fold(&part.child),
+                    columns: Vec::new(),
+                    referenced: Vec::new(),
+                    on_delete: part.on_delete,
+                    on_update: part.on_update,
+                };
+                (fold(&part.parent), key)
+            });
+            key.columns.push(fold(&part.column));
+            key.referenced.extend(part.referenced.as_deref().map(fold));
+        }
+        report.foreign_keys = keys.len();
+        for (parent, key) in keys.into_values() {
+            schema.entry(&parent).referrers.push(key);
+        }
+        for (parent, child) in &self.relatives {
+            let (parent, child) = (fold(parent), fold(child));
+            schema.entry(&parent).relatives.insert(child.clone());
+            schema.entry(&child).relatives.insert(parent);
+        }
+        for (name, select) in self.views {
+            let view = match select {
+                None => View::default(),
+                Some(select) => view_of(&surroundings.analyse(self.backend, &select)),
+            };
+            schema.entry(&fold(&name)).view = Some(view);
+            report.views.push(name);
+        }
+        for (view, table) in self.behind {
+            // The catalogue knows the tables, also where the text is not understood.
+            let view = schema.entry(&fold(&view)).view.get_or_insert_default();
+            view.reads.insert(fold(&table));
+        }
+        for (table, trigger) in self.triggers {
+            let folded = fold(&table);
+            if surroundings.declares_triggers(&folded) {
+                schema.entry(&folded);
+            } else {
+                schema.entry(&folded).triggers = true;
+                if !report.undeclared_triggers.contains(&table) {
+                    report.undeclared_triggers.push(table.clone());
+                }
+            }
+            report.triggers.entry(table).or_default().push(trigger);
+        }
+        for (table, column) in self.generated {
+            schema.entry(&fold(&table)).generated.insert(fold(&column));
+        }
+        for table in self.row_security {
+            schema.entry(&fold(&table)).row_security = true;
+            report.row_security.push(table);
+        }
+        for table in self.foreign {
+            schema.entry(&fold(&table)).foreign = true;
+        }
+        (schema, report)
+    }
+}
+
+fn view_of(select: &Analysis) -> View {
+    View {
+        reads: select.reads.iter().map(|read| read.table.fold().into_owned().into()).collect(),
+        cacheable: select.cacheable.is_ok(),
+    }
+}
+
+async fn rows(db: &DatabaseConnection, sql: &str) -> Result<Vec<QueryResult>, DbErr> {
+    db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await
+}
+
+fn text(row: &QueryResult, column: &str) -> Result<String, DbErr> {
+    row.try_get("", column)
+}
+
+/// The word that the standard and most catalogues have for it.
+fn action(word: &str) -> Action {
+    match word.to_ascii_uppercase().as_str() {
+        "NO ACTION" | "RESTRICT" => Action::Nothing,
+        "SET NULL" => Action::SetNull,
+        "SET DEFAULT" => Action::SetDefault,
+        // CASCADE, and whatever is not known.
+        _ => Action::Cascade,
+    }
+}

@@ -1,0 +1,116 @@
+//! PostgreSQL's catalogue.
+
+use sea_orm::{DatabaseConnection, DbErr};
+
+use super::{Action, Facts, KeyPart, rows, text};
+
+const FOREIGN_KEYS: &str = "
+    SELECT k.oid::text AS id, c.relname::text AS child, p.relname::text AS parent,
+           k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update,
+           a.attname::text AS col, r.attname::text AS referenced
+    FROM pg_catalog.pg_constraint k
+    JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+    JOIN pg_catalog.pg_class p ON p.oid = k.confrelid
+    CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS u(col, ref, n)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.col
+    JOIN pg_catalog.pg_attribute r ON r.attrelid = k.confrelid AND r.attnum = u.ref
+    WHERE k.contype = 'f'
+    ORDER BY k.oid, u.n";
+
+const RELATIVES: &str = "
+    SELECT p.relname::text AS parent, c.relname::text AS child
+    FROM pg_catalog.pg_inherits i
+    JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
+    JOIN pg_catalog.pg_class p ON p.oid = i.inhparent
+    WHERE c.relkind IN ('r', 'p', 'f')";
+
+const VIEWS: &str = "
+    SELECT v.relname::text AS name, pg_catalog.pg_get_viewdef(v.oid) AS definition
+    FROM pg_catalog.pg_class v
+    JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace
+    WHERE v.relkind = 'v' AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
+
+const BEHIND: &str = "
+    SELECT DISTINCT v.relname::text AS name, t.relname::text AS base
+    FROM pg_catalog.pg_rewrite r
+    JOIN pg_catalog.pg_class v ON v.oid = r.ev_class
+    JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace
+    JOIN pg_catalog.pg_depend d ON d.objid = r.oid
+        AND d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    JOIN pg_catalog.pg_class t ON t.oid = d.refobjid
+    WHERE v.relkind = 'v' AND t.oid <> v.oid AND t.relkind IN ('r', 'p', 'v', 'm', 'f')
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
+
+/// Triggers, and rules other than those that make views.
+const TRIGGERS: &str = "
+    SELECT c.relname::text AS target, t.tgname::text AS name
+    FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
+    UNION ALL
+    SELECT c.relname::text, r.rulename::text
+    FROM pg_catalog.pg_rewrite r
+    JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE r.rulename <> '_RETURN' AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+    ORDER BY 1, 2";
+
+const GENERATED: &str = "
+    SELECT c.relname::text AS target, a.attname::text AS col
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    WHERE a.attgenerated <> '' AND NOT a.attisdropped";
+
+const ODD_TABLES: &str = "
+    SELECT c.relname::text AS name, c.relkind = 'f' AS elsewhere, c.relrowsecurity AS row_security
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE (c.relkind = 'f' OR c.relrowsecurity)
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
+
+pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
+    for row in rows(db, FOREIGN_KEYS).await? {
+        facts.key_parts.push(KeyPart {
+            constraint: (text(&row, "child")?, text(&row, "id")?),
+            child: text(&row, "child")?,
+            parent: text(&row, "parent")?,
+            column: text(&row, "col")?,
+            referenced: Some(text(&row, "referenced")?),
+            on_delete: action(&text(&row, "on_delete")?),
+            on_update: action(&text(&row, "on_update")?),
+        });
+    }
+    for row in rows(db, RELATIVES).await? {
+        facts.relatives.push((text(&row, "parent")?, text(&row, "child")?));
+    }
+    for row in rows(db, VIEWS).await? {
+        facts.views.push((text(&row, "name")?, row.try_get("", "definition")?));
+    }
+    for row in rows(db, BEHIND).await? {
+        facts.behind.push((text(&row, "name")?, text(&row, "base")?));
+    }
+    for row in rows(db, TRIGGERS).await? {
+        facts.triggers.push((text(&row, "target")?, text(&row, "name")?));
+    }
+    for row in rows(db, GENERATED).await? {
+        facts.generated.push((text(&row, "target")?, text(&row, "col")?));
+    }
+    for row in rows(db, ODD_TABLES).await? {
+        if row.try_get("", "elsewhere")? {
+            facts.foreign.push(text(&row, "name")?);
+        }
+        if row.try_get("", "row_security")? {
+            facts.row_security.push(text(&row, "name")?);
+        }
+    }
+    Ok(())
+}
+
+/// `pg_constraint`'s letters.
+fn action(letter: &str) -> Action {
+    match letter {
+        "a" | "r" => Action::Nothing,
+        "n" => Action::SetNull,
+        "d" => Action::SetDefault,
+        _ => Action::Cascade,
+    }
+}

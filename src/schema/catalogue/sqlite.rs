@@ -1,0 +1,82 @@
+//! SQLite's catalogue: `sqlite_master` and the pragmas, of the main database.
+
+use sea_orm::{DatabaseConnection, DbErr};
+
+use super::{Facts, KeyPart, action, rows, text};
+
+const FOREIGN_KEYS: &str = r#"
+    SELECT m.name AS child, CAST(f.id AS TEXT) AS id, f."table" AS parent, f."from" AS col,
+           f."to" AS referenced, f.on_delete AS on_delete, f.on_update AS on_update
+    FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f
+    WHERE m.type = 'table' ORDER BY m.name, f.id, f.seq"#;
+
+const VIEWS: &str = "SELECT name, sql FROM sqlite_master WHERE type = 'view'";
+
+const TRIGGERS: &str =
+    "SELECT tbl_name AS target, name FROM sqlite_master WHERE type = 'trigger' ORDER BY tbl_name, name";
+
+/// Hidden columns of kind 2 and 3 are generated ones.
+const GENERATED: &str = "
+    SELECT m.name AS target, x.name AS col
+    FROM sqlite_master m JOIN pragma_table_xinfo(m.name) x
+    WHERE m.type = 'table' AND x.hidden IN (2, 3)";
+
+pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
+    for row in rows(db, FOREIGN_KEYS).await? {
+        facts.key_parts.push(KeyPart {
+            constraint: (text(&row, "child")?, text(&row, "id")?),
+            child: text(&row, "child")?,
+            parent: text(&row, "parent")?,
+            column: text(&row, "col")?,
+            // NULL if the declaration leaves the primary key unsaid.
+            referenced: row.try_get("", "referenced")?,
+            on_delete: action(&text(&row, "on_delete")?),
+            on_update: action(&text(&row, "on_update")?),
+        });
+    }
+    for row in rows(db, VIEWS).await? {
+        facts.views.push((text(&row, "name")?, select_of(&text(&row, "sql")?).map(str::to_owned)));
+    }
+    for row in rows(db, TRIGGERS).await? {
+        facts.triggers.push((text(&row, "target")?, text(&row, "name")?));
+    }
+    for row in rows(db, GENERATED).await? {
+        facts.generated.push((text(&row, "target")?, text(&row, "col")?));
+    }
+    Ok(())
+}
+
+/// The select of a `CREATE VIEW name [(columns)] AS select`. Where the first ` AS SELECT` is not the
+/// view's own, what follows is not a whole select, and so is not understood, which is safe.
+fn select_of(definition: &str) -> Option<&str> {
+    let lower = definition.to_ascii_lowercase();
+    let mut from = 0;
+    while let Some(found) = lower[from..].find("as") {
+        let at = from + found;
+        let alone = lower[..at].ends_with(|c: char| c.is_whitespace() || c == ')' || c == '"' || c == ']');
+        let rest = &lower[at + 2..];
+        let select = rest.trim_start();
+        let selects = ["select", "with", "values"].iter().any(|word| select.starts_with(word));
+        if alone && selects && rest.len() > select.len() {
+            return definition.get(at + 2..).map(str::trim_start);
+        }
+        from = at + 2;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::select_of;
+
+    #[test]
+    fn the_select_of_a_view_is_found() {
+        assert_eq!(select_of("CREATE VIEW v AS SELECT 1 AS x FROM t"), Some("SELECT 1 AS x FROM t"));
+        assert_eq!(
+            select_of("CREATE VIEW \"as\" (a, b) as\n WITH x AS (SELECT 1) SELECT * FROM x")
+                .map(|select| &select[..6]),
+            Some("WITH x")
+        );
+        assert_eq!(select_of("CREATE VIEW v AS/**/SELECT 1"), None);
+    }
+}

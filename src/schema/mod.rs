@@ -1,0 +1,133 @@
+//! How the tables of a database hang together, as its own catalogue says: foreign keys, views,
+//! partitions and inheritance, triggers.
+//!
+//! A statement names the tables it writes; the database may write others by itself. This module
+//! knows which. It knows nothing of entities, tags or Redis. Names are folded: bare and in lower
+//! case, like tags. Tables of one name in several schemas count as one that has it all.
+//!
+//! `catalogue` asks the database, `reach` follows what a write sets off, `watch` keeps what was
+//! learned and learns it anew when it may have changed.
+
+mod catalogue;
+mod reach;
+mod watch;
+
+use std::collections::{BTreeSet, HashMap};
+
+pub use catalogue::SchemaReport;
+pub(crate) use catalogue::Surroundings;
+pub(crate) use reach::{Change, Columns};
+pub use watch::Knowledge;
+pub(crate) use watch::SchemaWatch;
+
+/// What the catalogue says of all tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schema {
+    tables: HashMap<Box<str>, Table>,
+}
+
+/// What the catalogue says of one table, as far as it is out of the ordinary.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Table {
+    /// The foreign keys that refer to this table.
+    pub(crate) referrers: Vec<ForeignKey>,
+    /// Tables that hold some of its rows too, or that it holds rows of: partitions, parents and
+    /// children by inheritance.
+    pub(crate) relatives: BTreeSet<Box<str>>,
+    /// What stands behind it, if it is a view.
+    pub(crate) view: Option<View>,
+    /// It has triggers or rules that write what nobody knows.
+    pub(crate) triggers: bool,
+    /// Columns whose value the database computes from others.
+    pub(crate) generated: BTreeSet<Box<str>>,
+    /// Which rows a reader sees depends on who it is.
+    pub(crate) row_security: bool,
+    /// Its rows are kept elsewhere, where others write them.
+    pub(crate) foreign: bool,
+}
+
+/// A foreign key, seen from the table that it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ForeignKey {
+    /// The table that has the foreign key.
+    pub(crate) child: Box<str>,
+    /// Its columns, lower case.
+    pub(crate) columns: Vec<Box<str>>,
+    /// The columns that they refer to; empty if they are not known: any.
+    pub(crate) referenced: Vec<Box<str>>,
+    pub(crate) on_delete: Action,
+    pub(crate) on_update: Action,
+}
+
+/// What the database does to the rows that refer to one that goes away or changes its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Nothing, or it refuses.
+    Nothing,
+    /// Deletes them; gives them the new key.
+    Cascade,
+    /// Sets them to NULL.
+    SetNull,
+    /// Sets them to their default.
+    SetDefault,
+}
+
+/// What a view is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    /// The tables and views that it reads.
+    pub(crate) reads: BTreeSet<Box<str>>,
+    /// Its answer may be kept: it calls nothing volatile, and its definition is known.
+    pub(crate) cacheable: bool,
+}
+
+impl Schema {
+    /// What is known of a table; `None` if there is nothing out of the ordinary.
+    pub(crate) fn table(&self, folded: &str) -> Option<&Table> {
+        self.tables.get(folded)
+    }
+
+    fn entry(&mut self, folded: &str) -> &mut Table {
+        if !self.tables.contains_key(folded) {
+            self.tables.insert(folded.into(), Table::default());
+        }
+        self.tables.entry(folded.into()).or_default()
+    }
+
+    /// The tables behind a view, to any depth, and whether its answer may be kept. Nothing for a
+    /// table that is not a view.
+    pub(crate) fn behind(&self, folded: &str) -> Option<View> {
+        let first = self.table(folded)?.view.as_ref()?;
+        let mut all = View { reads: BTreeSet::new(), cacheable: true };
+        let mut open = vec![first];
+        while let Some(view) = open.pop() {
+            all.cacheable &= view.cacheable;
+            for read in &view.reads {
+                if all.reads.insert(read.clone())
+                    && let Some(inner) = self.table(read).and_then(|table| table.view.as_ref())
+                {
+                    open.push(inner);
+                }
+            }
+        }
+        Some(all)
+    }
+
+    /// Does the database compute the column's value from others?
+    pub(crate) fn generates(&self, folded: &str, column: &str) -> bool {
+        self.table(folded)
+            .is_some_and(|table| !table.generated.is_empty() && table.generated.contains(&fold(column)))
+    }
+
+    /// Does the database do more to the rows of this table than a statement says: triggers, or a
+    /// view in front of others?
+    pub(crate) fn is_plain(&self, folded: &str) -> bool {
+        self.table(folded).is_none_or(|table| {
+            !table.triggers && table.view.is_none() && table.relatives.is_empty() && !table.foreign
+        })
+    }
+}
+
+fn fold(name: &str) -> Box<str> {
+    name.to_lowercase().into()
+}
