@@ -13,6 +13,8 @@ pub enum Task {
     Help,
     /// Run the steps.
     Test(TestOptions),
+    /// Say which cases have tests: all, or these.
+    Cases(Vec<String>),
     /// Run the servers until interrupted.
     Servers,
     /// Run `cargo bench` with these arguments.
@@ -37,6 +39,7 @@ pub fn parse() -> Result<Task, lexopt::Error> {
         None | Some(Arg::Short('h') | Arg::Long("help")) => Ok(Task::Help),
         Some(Arg::Value(task)) => match task.string()?.as_str() {
             "test" => test(&mut parser),
+            "cases" => cases(&mut parser),
             "servers" => match parser.next()? {
                 None => Ok(Task::Servers),
                 Some(Arg::Short('h') | Arg::Long("help")) => Ok(Task::Help),
@@ -71,6 +74,18 @@ fn test(parser: &mut Parser) -> Result<Task, lexopt::Error> {
     Ok(Task::Test(options))
 }
 
+fn cases(parser: &mut Parser) -> Result<Task, lexopt::Error> {
+    let mut asked = Vec::new();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Value(id) => asked.push(id.string()?),
+            Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
+            argument => return Err(argument.unexpected()),
+        }
+    }
+    Ok(Task::Cases(asked))
+}
+
 /// How to use it.
 pub fn usage() -> String {
     let steps: Vec<_> = steps::names().collect();
@@ -82,6 +97,9 @@ cargo xtask test [--only STEP]... [--keep-going] [--filter TESTS]
     --keep-going     go on after a step that failed
     --filter TESTS   of the tests, only those whose names contain TESTS
     Steps: {}
+
+cargo xtask cases [CASE]...
+    Says which of the known hard cases (docs/cases.md) have tests, or a line in the contract; of a CASE, which.
 
 cargo xtask servers
     Starts Redis, PostgreSQL and MariaDB, prints the environment that the tests take them from, and stops

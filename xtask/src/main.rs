@@ -10,6 +10,7 @@
 compile_error!("xtask runs servers in Unix process groups: use Linux, macOS or WSL");
 
 mod arguments;
+mod cases;
 mod install;
 mod interrupt;
 mod process;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
             Ok(true)
         }
         Task::Test(options) => steps::test(&options),
+        Task::Cases(asked) => cases::show(&asked).map(|()| true),
         Task::Servers => steps::servers().map(|()| true),
         Task::Bench(arguments) => steps::bench(&arguments).map(|()| true),
     });

@@ -11,7 +11,7 @@ use crate::report::{Outcome, Report, seconds};
 use crate::scratch::ScratchDir;
 use crate::servers::Servers;
 use crate::workspace::cargo;
-use crate::{Failure, install, interrupt};
+use crate::{Failure, cases, install, interrupt};
 
 /// One thing that is checked.
 struct Step {
@@ -30,6 +30,7 @@ enum Work {
 /// The quick ones first.
 const STEPS: &[Step] = &[
     Step { name: "format", work: Work::Alone(format) },
+    Step { name: "cases", work: Work::Alone(cases) },
     Step { name: "lint", work: Work::Alone(lint) },
     Step { name: "no-default-features", work: Work::Alone(no_default_features) },
     Step { name: "test", work: Work::WithServers(tests) },
@@ -115,6 +116,11 @@ pub fn bench(arguments: &[OsString]) -> Result<(), Failure> {
 fn format(_: &TestOptions) -> Result<(), Failure> {
     install::toolchain_components()?;
     print_and_run(&mut cargo(["fmt", "--all", "--check"]))
+}
+
+/// Every case of the sections that are done has a test, or a line in the contract.
+fn cases(_: &TestOptions) -> Result<(), Failure> {
+    cases::check()
 }
 
 fn lint(_: &TestOptions) -> Result<(), Failure> {
