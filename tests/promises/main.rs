@@ -14,6 +14,7 @@ mod support_selftest;
 mod entity;
 
 mod gate;
+mod question;
 mod world;
 
 mod cache_api;
@@ -22,8 +23,10 @@ mod late_fills;
 mod outages;
 mod processes;
 mod read_forms;
+mod read_shapes;
 mod round_trips;
 mod transactions;
 mod values;
 mod warm_up;
 mod write_forms;
+mod write_shapes;
