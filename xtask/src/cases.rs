@@ -1,7 +1,7 @@
 //! Which of the known hard cases have a test, and which are a line in the contract.
 //!
-//! The cases are listed in `docs/cases.md`. A test names those that it shows in a comment (`// case D5, D6`), and so
-//! does the contract those that it speaks of.
+//! The cases are listed in `docs/cases.md`. A test names those that it shows in a comment (`// case D5, D6`),
+//! and so does the contract those that it speaks of.
 
 mod tags;
 

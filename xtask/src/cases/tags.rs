@@ -171,7 +171,15 @@ fn is_test(lines: &[&str], function: usize) -> bool {
         path.rsplit("::").next() == Some("test")
     });
     let name = function_name(lines[function]).unwrap_or_default();
-    has_attribute || lines.iter().any(|line| line.trim().strip_suffix(',') == Some(name))
+    has_attribute
+        || (0..lines.len())
+            .any(|at| lines[at].trim().strip_suffix(',') == Some(name) && is_in_macro(lines, at))
+}
+
+/// The line stands between the braces of a macro's call.
+fn is_in_macro(lines: &[&str], at: usize) -> bool {
+    let encloses = |above: &&str| !above.trim().is_empty() && indentation(above) < indentation(lines[at]);
+    lines[..at].iter().copied().rfind(encloses).is_some_and(|line| line.ends_with("! {"))
 }
 
 #[cfg(test)]
@@ -223,7 +231,8 @@ mod tests {
 
     #[test]
     fn the_contract_names_cases_in_sentences_and_tables() {
-        let text = "a hole (case A28).\n\n| case | what |\n|---|---|\n| B21, cluster-wide | case B1 |\n| C1, C2 | x |";
+        let table = "| case | what |\n|---|---|\n| B21, cluster-wide | case B1 |\n| C1, C2 | x |";
+        let text = &format!("a hole (case A28).\n\n{table}");
         let found = named_in_contract(text);
         let mut lines: Vec<_> = found.iter().map(|it| it.line).collect();
         lines.sort_unstable();
@@ -261,9 +270,16 @@ mod inner {
 // case A8
 async fn by_a_macro(store: Store) {}
 
+// case A10
+fn bound() {}
+
 tests! {
     by_a_macro,
 }
+
+let x = X {
+    bound,
+};
 "#;
 
     #[test]
@@ -285,6 +301,7 @@ tests! {
             ("A6", 18, None),
             ("A7", 21, of("in_a_module", true)),
             ("A8", 26, of("by_a_macro", true)),
+            ("A10", 29, of("bound", false)),
         ];
         assert_eq!(found, expected.map(|(id, line, function)| (id.to_owned(), line, function)));
     }
