@@ -18,6 +18,7 @@ mod question;
 mod world;
 
 mod cache_api;
+mod differential;
 mod keys_and_formats;
 mod late_fills;
 mod outages;

@@ -1,0 +1,339 @@
+//! One schema: random steps, and after each the comparison of what the cache says with what the
+//! database says.
+
+use std::fmt;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement, TransactionTrait};
+use sea_orm_cache::{CachedBy, CachedConnection, CachedTransaction};
+
+use super::{
+    executor::{Executor, Sent, Target},
+    random::Random,
+    read::{Kind, Read, Source},
+    schema::Schema,
+    step::{End, Part, Step},
+    tables::Table,
+    tally::Tally,
+    values::Row,
+    write::{Conflict, Form, Via, Write},
+};
+use crate::{
+    support::{Backend, TestDatabase, unique_namespace},
+    world::{StoreKind, builder},
+};
+
+/// Reads that are compared after every step.
+const POOL: usize = 32;
+/// Also answers of tables that did not change are asked of the database, once in so many steps.
+const AGAIN: usize = 32;
+
+/// What one run does, as values, so that it can be repeated in parts.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub backend: Backend,
+    pub store: StoreKind,
+    pub schema: Schema,
+    first_rows: Vec<(Table, Row)>,
+    pool: Vec<Read>,
+    steps: Vec<Planned>,
+    /// Writes go past the cache: the differences that follow must be found.
+    pub past_the_cache: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Planned {
+    /// A read that takes the place of another.
+    swap: Option<(usize, Read)>,
+    step: Step,
+}
+
+/// The cache said something else than the database.
+pub struct Difference {
+    /// How many steps were done when it was found.
+    pub step: usize,
+    text: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Plan {
+    pub fn random(backend: Backend, store: StoreKind, seed: u64, steps: usize) -> Self {
+        let random = &mut Random::new(seed);
+        let schema = Schema::random(backend, random);
+        let first_rows = schema.rows(random);
+        let pool = (0..POOL).map(|_| Read::random(random)).collect();
+        let steps = (0..steps)
+            .map(|_| Planned {
+                swap: random.once_in(2).then(|| (random.below(POOL), Read::random(random))),
+                step: Step::random(&schema, random),
+            })
+            .collect();
+        Self { backend, store, schema, first_rows, pool, steps, past_the_cache: false }
+    }
+
+    /// `None` when the database or the store is not there.
+    pub async fn run(&self) -> Option<Result<Tally, Box<Difference>>> {
+        let cache = builder(self.store, &unique_namespace())?.build().await.unwrap();
+        let database = TestDatabase::create(self.backend).await?;
+        let db = database.connection().clone().cached_by(cache);
+        let mut run = Run {
+            plan: self,
+            db: &db,
+            sent: Sent::default(),
+            contents: Vec::new(),
+            slots: Vec::new(),
+            tally: Tally { schemas: 1, ..Tally::default() },
+            step: 0,
+        };
+        Some(run.all().await.map(|()| run.tally))
+    }
+}
+
+struct Slot {
+    read: Read,
+    tables: Vec<Table>,
+    /// What the database last said.
+    answer: String,
+    /// Is it stored, as far as is known?
+    cached: bool,
+}
+
+struct Run<'a> {
+    plan: &'a Plan,
+    db: &'a CachedConnection,
+    sent: Sent,
+    /// The whole content of each table, in the order of [`Table::ALL`].
+    contents: Vec<String>,
+    slots: Vec<Slot>,
+    tally: Tally,
+    step: usize,
+}
+
+type Done = Result<(), Box<Difference>>;
+
+impl Run<'_> {
+    fn plain(&self) -> &DatabaseConnection {
+        self.db.inner()
+    }
+
+    async fn all(&mut self) -> Done {
+        for statement in self.plan.schema.statements() {
+            self.plain()
+                .execute_unprepared(&statement)
+                .await
+                .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+        for (table, row) in &self.plan.first_rows {
+            let form = Form::RawInsert(vec![row.clone()], Conflict::None, Via::Bound);
+            let executor = Executor { target: Target::Plain(self.plain()), sent: &self.sent };
+            let write = Write { table: *table, form };
+            // A random constraint may not take it.
+            let _ = write.perform(&executor, self.plan.backend).await;
+        }
+        self.contents = self.read_contents().await;
+        for read in &self.plan.pool {
+            let slot = self.new_slot(read).await?;
+            self.slots.push(slot);
+        }
+        for planned in &self.plan.steps {
+            if let Some((position, read)) = &planned.swap
+                && *position < self.slots.len()
+            {
+                self.slots[*position] = self.new_slot(read).await?;
+            }
+            self.take(&planned.step).await?;
+            self.compare(&planned.step).await?;
+            self.step += 1;
+            self.tally.steps += 1;
+        }
+        Ok(())
+    }
+
+    async fn read_contents(&self) -> Vec<String> {
+        let sql = self.plan.schema.contents();
+        let statement = Statement::from_string(self.plain().get_database_backend(), sql);
+        let row = self.plain().query_one_raw(statement).await.unwrap().unwrap();
+        Table::ALL.iter().map(|table| row.try_get("", table.name()).unwrap()).collect()
+    }
+
+    async fn new_slot(&mut self, read: &Read) -> Result<Slot, Box<Difference>> {
+        let answer = read.answer(Source::Database(self.plain())).await;
+        let mut slot = Slot { read: read.clone(), tables: read.tables(), answer, cached: false };
+        self.ask(&mut slot, None).await?;
+        Ok(slot)
+    }
+
+    /// Asks the cache; if the answer was not there, a second time, which says whether it is now.
+    /// True if it was there at first.
+    async fn ask(&mut self, slot: &mut Slot, step: Option<&Step>) -> Result<bool, Box<Difference>> {
+        let mut hit = false;
+        for first in [true, false] {
+            let before = self.db.cache().stats().total.hits;
+            let cached = slot.read.answer(Source::Cache(self.db)).await;
+            let hits = self.db.cache().stats().total.hits - before;
+            slot.cached = hits == slot.read.parts();
+            self.tally.compared += 1;
+            self.tally.hits += u64::from(slot.cached);
+            if cached != slot.answer {
+                return Err(self.difference(step, &slot.read, &cached, &slot.answer, "after the step"));
+            }
+            if first {
+                hit = slot.cached;
+                if hit {
+                    break;
+                }
+            }
+        }
+        Ok(hit)
+    }
+
+    async fn compare(&mut self, step: &Step) -> Done {
+        let contents = self.read_contents().await;
+        let changed: Vec<Table> = Table::ALL
+            .into_iter()
+            .zip(contents.iter().zip(&self.contents))
+            .filter(|(_, (after, before))| after != before)
+            .map(|(table, _)| table)
+            .collect();
+        self.contents = contents;
+        let kind = step.kind(!changed.is_empty());
+        let mut slots = std::mem::take(&mut self.slots);
+        for (position, slot) in slots.iter_mut().enumerate() {
+            let (was_cached, mut answer_changed) = (slot.cached, false);
+            let concerned = slot.tables.iter().any(|table| changed.contains(table));
+            if concerned || (self.step + position).is_multiple_of(AGAIN) {
+                let answer = slot.read.answer(Source::Database(self.plain())).await;
+                answer_changed = answer != slot.answer;
+                assert!(concerned || !answer_changed, "{:?} depends on more than its tables", slot.read);
+                slot.answer = answer;
+            }
+            let hit = self.ask(slot, Some(step)).await?;
+            if was_cached && slot.read.kind() != Kind::Rows {
+                self.tally.count(kind, slot.read.kind(), !hit, answer_changed);
+            }
+        }
+        self.slots = slots;
+        Ok(())
+    }
+
+    fn difference(
+        &self,
+        step: Option<&Step>,
+        read: &Read,
+        cached: &str,
+        direct: &str,
+        when: &str,
+    ) -> Box<Difference> {
+        let Plan { backend, store, schema, .. } = self.plan;
+        let text = format!(
+            "{backend}, {store:?}, step {}, {when}\nread:     {read:?}\ncached:   {cached}\ndatabase: {direct}\n\
+             step:     {step:?}\nschema:\n  {}\nsent before:\n{}",
+            self.step,
+            schema.statements().join(";\n  "),
+            self.sent.text()
+        );
+        Box::new(Difference { step: self.step, text })
+    }
+
+    async fn take(&mut self, step: &Step) -> Done {
+        match step {
+            Step::Write(write) => {
+                let target = if self.plan.past_the_cache {
+                    Target::Plain(self.plain())
+                } else {
+                    Target::Cached(self.db)
+                };
+                let executor = Executor { target, sent: &self.sent };
+                let result = write.perform(&executor, self.plan.backend).await;
+                self.note(&result);
+                Ok(())
+            }
+            Step::Transaction(..) if self.plan.past_the_cache => Ok(()),
+            Step::Transaction(parts, end) => {
+                self.sent.note("BEGIN");
+                let transaction = self.db.begin().await.unwrap();
+                let outside = !(step.locks_tables() && self.plan.backend == Backend::Postgres);
+                self.inside(transaction, parts, *end, outside, step).await
+            }
+        }
+    }
+
+    fn note(&mut self, result: &Result<(), DbErr>) {
+        self.tally.writes += 1;
+        if let Err(error) = result {
+            self.tally.failed += 1;
+            self.sent.note(format!("-- {error}"));
+        }
+    }
+
+    fn inside<'s>(
+        &'s mut self,
+        transaction: CachedTransaction,
+        parts: &'s [Part],
+        end: End,
+        outside: bool,
+        step: &'s Step,
+    ) -> BoxFuture<'s, Done> {
+        async move {
+            for part in parts {
+                match part {
+                    Part::Write(write) => {
+                        let executor =
+                            Executor { target: Target::InTransaction(&transaction), sent: &self.sent };
+                        let result = write.perform(&executor, self.plan.backend).await;
+                        self.note(&result);
+                    }
+                    Part::Read(read) => {
+                        let cached = read.answer(Source::CacheInTransaction(&transaction)).await;
+                        let direct = read.answer(Source::DatabaseInTransaction(&transaction)).await;
+                        self.tally.in_transactions += 1;
+                        if cached != direct {
+                            return Err(self.difference(
+                                Some(step),
+                                read,
+                                &cached,
+                                &direct,
+                                "in the transaction",
+                            ));
+                        }
+                        if outside {
+                            self.tally.in_transactions += 1;
+                            let cached = read.answer(Source::Cache(self.db)).await;
+                            let direct = read.answer(Source::Database(self.plain())).await;
+                            if cached != direct {
+                                let when = "outside, while the transaction is open";
+                                return Err(self.difference(Some(step), read, &cached, &direct, when));
+                            }
+                        }
+                    }
+                    Part::Nested(parts, end) => {
+                        self.sent.note("SAVEPOINT");
+                        match transaction.begin().await {
+                            Ok(nested) => self.inside(nested, parts, *end, outside, step).await?,
+                            Err(error) => self.sent.note(format!("-- {error}")),
+                        }
+                    }
+                }
+            }
+            self.sent.note(format!("-- {end:?}"));
+            let ended = match end {
+                End::Commit => transaction.commit().await,
+                End::Rollback => transaction.rollback().await,
+                End::Drop => {
+                    drop(transaction);
+                    Ok(())
+                }
+            };
+            if let Err(error) = ended {
+                self.sent.note(format!("-- {error}"));
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,162 @@
+//! Precision: of the entries that a write purged, how many had really changed.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use super::{read, write::Shape};
+
+/// What a write was, for the figures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WriteKind {
+    /// Its table has an entity with indexes.
+    pub indexed: bool,
+    /// It changed rows. What failed, found no row, or wrote what was there did not.
+    pub changed: bool,
+    pub shape: Shape,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Count {
+    /// Valid before, gone after, and the answer is another.
+    pub changed: u64,
+    /// Valid before, gone after, and the answer is the same.
+    pub needless: u64,
+    /// Valid before and after.
+    pub kept: u64,
+}
+
+/// All figures of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub steps: u64,
+    pub writes: u64,
+    pub failed: u64,
+    pub compared: u64,
+    pub in_transactions: u64,
+    pub hits: u64,
+    pub schemas: u64,
+    pub entries: BTreeMap<(WriteKind, read::Kind), Count>,
+}
+
+impl Tally {
+    pub fn count(&mut self, write: WriteKind, read: read::Kind, purged: bool, changed: bool) {
+        let count = self.entries.entry((write, read)).or_default();
+        match (purged, changed) {
+            (true, true) => count.changed += 1,
+            (true, false) => count.needless += 1,
+            (false, _) => count.kept += 1,
+        }
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.writes += other.writes;
+        self.failed += other.failed;
+        self.compared += other.compared;
+        self.in_transactions += other.in_transactions;
+        self.hits += other.hits;
+        self.schemas += other.schemas;
+        for (kind, count) in &other.entries {
+            self.entries.entry(*kind).or_default().add(*count);
+        }
+    }
+
+    pub fn sum(&self, chosen: impl Fn(WriteKind, read::Kind) -> bool) -> Count {
+        let mut sum = Count::default();
+        for ((write, read), count) in &self.entries {
+            if chosen(*write, *read) {
+                sum.add(*count);
+            }
+        }
+        sum
+    }
+
+    /// Writes by key that changed something, on entities with indexes; what is read by key or by
+    /// an index column.
+    pub fn pinned(&self) -> Count {
+        self.sum(|write, read| {
+            write.indexed
+                && write.changed
+                && matches!(write.shape, Shape::Insert | Shape::UpdateByKey | Shape::DeleteByKey)
+                && matches!(read, read::Kind::Row | read::Kind::IndexList)
+        })
+    }
+
+    pub fn report(&self) -> String {
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "{} steps in {} schemas, {} statements ({} refused by the database), {} answers compared \
+             ({} of them hits), {} more inside transactions",
+            self.steps,
+            self.schemas,
+            self.writes,
+            self.failed,
+            self.compared,
+            self.hits,
+            self.in_transactions
+        );
+        let _ = writeln!(
+            text,
+            "| writes | entity | rows changed | row | index list | list | count | join | own | all |\n\
+             |---|---|---|---|---|---|---|---|---|---|"
+        );
+        let mut kinds: Vec<WriteKind> = self.entries.keys().map(|(write, _)| *write).collect();
+        kinds.dedup();
+        for kind in kinds {
+            let indexed = if kind.indexed { "indexed" } else { "not indexed" };
+            let changed = if kind.changed { "yes" } else { "no" };
+            let _ = write!(text, "| {:?} | {indexed} | {changed} |", kind.shape);
+            for column in [
+                read::Kind::Row,
+                read::Kind::IndexList,
+                read::Kind::List,
+                read::Kind::Count,
+                read::Kind::Join,
+                read::Kind::Own,
+            ] {
+                let _ = write!(text, " {} |", self.sum(|write, read| write == kind && read == column).text());
+            }
+            let _ = writeln!(text, " {} |", self.sum(|write, _| write == kind).text());
+        }
+        let _ = writeln!(text, "overall: {}", self.sum(|_, _| true).long_text());
+        let _ =
+            writeln!(text, "writes that changed rows: {}", self.sum(|write, _| write.changed).long_text());
+        let _ = writeln!(
+            text,
+            "writes pinned by key on entities with indexes, rows and index lists: {}",
+            self.pinned().long_text()
+        );
+        text
+    }
+}
+
+impl Count {
+    fn add(&mut self, other: Self) {
+        self.changed += other.changed;
+        self.needless += other.needless;
+        self.kept += other.kept;
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "a share, not a count")]
+    pub fn precision(self) -> Option<f64> {
+        let purged = self.changed + self.needless;
+        (purged > 0).then(|| 100.0 * self.changed as f64 / purged as f64)
+    }
+
+    fn text(self) -> String {
+        self.precision().map_or_else(
+            || "-".to_owned(),
+            |share| format!("{share:.1} % of {}", self.changed + self.needless),
+        )
+    }
+
+    fn long_text(self) -> String {
+        let share = self.precision().map_or_else(|| "-".to_owned(), |share| format!("{share:.2} %"));
+        format!(
+            "{share} ({} of {} purged entries had changed, {} were kept and had not)",
+            self.changed,
+            self.changed + self.needless,
+            self.kept
+        )
+    }
+}
