@@ -13,6 +13,7 @@ mod raw;
 mod read;
 mod run;
 mod schema;
+mod shrink;
 mod step;
 mod tables;
 mod tally;
@@ -59,7 +60,9 @@ async fn compare_all(backend: Backend) {
             None => return,
             Some(Ok(figures)) => tally.add(&figures),
             Some(Err(difference)) => {
-                panic!("SEA_ORM_CACHE_DIFFERENTIAL_SEED={seed} (of the run {run_seed}): {difference}")
+                println!("SEA_ORM_CACHE_DIFFERENTIAL_SEED={seed} (of the run {run_seed}): {difference}");
+                let smallest = shrink::shrink(plan, *difference).await;
+                panic!("SEA_ORM_CACHE_DIFFERENTIAL_SEED={seed}, made smaller: {smallest}")
             }
         }
     }

@@ -11,6 +11,7 @@ use sea_orm_cache::{CachedConnection, CachedEntity, CachedQuery, CachedTransacti
 
 use super::{
     random::Random,
+    schema::Schema,
     tables::{Chained, Key, Table, Tracked, column, with_entity},
     values::{self, Filter, of},
 };
@@ -67,8 +68,8 @@ pub enum Source<'a> {
 }
 
 impl Read {
-    pub fn random(random: &mut Random) -> Self {
-        let table = random.pick(&Table::ALL);
+    pub fn random(schema: &Schema, random: &mut Random) -> Self {
+        let table = schema.table_of_interest(random);
         let filter = |random: &mut Random| Filter::random(table, random);
         let listed = |random: &mut Random| match table.indexes() {
             [] => Filter::random(table, random),

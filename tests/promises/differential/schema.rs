@@ -2,9 +2,11 @@
 
 use std::fmt::Write as _;
 
+use sea_orm::Value;
+
 use super::{
     random::Random,
-    tables::Table,
+    tables::{Key, Table},
     values::{self, LAST_ID},
 };
 use crate::support::Backend;
@@ -25,6 +27,8 @@ struct ForeignKey {
 #[derive(Clone, Debug)]
 pub struct Schema {
     backend: Backend,
+    /// Tables that most statements and reads are about, so that they meet.
+    busy: Vec<Table>,
     foreign_keys: Vec<ForeignKey>,
     /// Tables whose `code` is unique.
     unique_codes: Vec<Table>,
@@ -49,14 +53,14 @@ impl Schema {
                 }
             }
         }
-        let mut some = |tables: &[Table], times| {
-            tables.iter().copied().filter(|_| random.once_in(times)).collect::<Vec<_>>()
-        };
+        let unique_codes = some(&Table::NODES, 3, random);
+        let unique_titles = some(&Table::ALL, 6, random);
         Self {
             backend,
+            busy: random.several(2, 4, |random| random.pick(&Table::ALL)),
             foreign_keys,
-            unique_codes: some(&Table::NODES, 3),
-            unique_titles: some(&Table::ALL, 6),
+            unique_codes,
+            unique_titles,
         }
     }
 
@@ -109,6 +113,46 @@ impl Schema {
         format!("CREATE TABLE {} ({})", table.name(), parts.join(", "))
     }
 
+    pub fn table_of_interest(&self, random: &mut Random) -> Table {
+        if random.once_in(4) { random.pick(&Table::ALL) } else { random.pick(&self.busy) }
+    }
+
+    /// The tables that the database may write when rows of this one go or change their keys.
+    pub fn children(&self, table: Table) -> Vec<Table> {
+        let mut children = vec![table];
+        let mut next = 0;
+        while let Some(parent) = children.get(next).copied() {
+            next += 1;
+            for key in self.foreign_keys.iter().filter(|key| key.target == parent) {
+                if !children.contains(&key.table) {
+                    children.push(key.table);
+                }
+            }
+        }
+        children
+    }
+
+    /// The schema with one constraint less, in every way.
+    pub fn smaller(&self) -> Vec<Self> {
+        let mut all = Vec::new();
+        for position in 0..self.foreign_keys.len() {
+            let mut less = self.clone();
+            less.foreign_keys.remove(position);
+            all.push(less);
+        }
+        for position in 0..self.unique_codes.len() {
+            let mut less = self.clone();
+            less.unique_codes.remove(position);
+            all.push(less);
+        }
+        for position in 0..self.unique_titles.len() {
+            let mut less = self.clone();
+            less.unique_titles.remove(position);
+            all.push(less);
+        }
+        all
+    }
+
     /// Which columns an upsert of this table can name as the conflict.
     pub fn unique_columns(&self, table: Table) -> Vec<&'static [&'static str]> {
         let mut unique = vec![table.key_columns()];
@@ -151,27 +195,33 @@ impl Schema {
         format!("coalesce(({rows}), '') AS {name}")
     }
 
-    /// Rows to begin with: `(table, row)`, in an order that every constraint takes.
+    /// Rows to begin with, most of which every constraint takes.
     pub fn rows(&self, random: &mut Random) -> Vec<(Table, values::Row)> {
-        let mut rows = Vec::new();
+        let mut keys: Vec<(Table, Key)> = Vec::new();
         for table in Table::NODES {
-            for id in 1..=LAST_ID - 2 {
-                let key = super::tables::Key::Id(id);
-                let mut row = values::row(table, Some(&key), random);
-                for (column, value) in &mut row {
-                    match *column {
-                        "parent" | "owner" => *value = sea_orm::Value::BigInt(None),
-                        "label" => *value = sea_orm::Value::String(None),
-                        "code" => *value = format!("c{id}").into(),
-                        "title" => *value = format!("first {id}").into(),
-                        _ => {}
-                    }
-                }
-                rows.push((table, row));
-            }
+            keys.extend((1..LAST_ID).map(|id| (table, Key::Id(id))));
         }
-        rows
+        keys.extend(values::NAMES[..5].iter().map(|name| (Table::Label, Key::Name((*name).to_owned()))));
+        keys.extend([(1, 1), (1, 2), (2, 1), (3, 2)].map(|(a, b)| (Table::Link, Key::Pair(a, b))));
+        let row = |(table, key): (Table, Key)| {
+            let mut row = values::row(table, Some(&key), random);
+            for (column, value) in &mut row {
+                match *column {
+                    "parent" | "owner" => *value = Value::BigInt(None),
+                    "label" => *value = Value::String(None),
+                    "code" => *value = format!("first {key:?}").into(),
+                    "title" => *value = format!("first {key:?}").into(),
+                    _ => {}
+                }
+            }
+            (table, row)
+        };
+        keys.into_iter().map(row).collect()
     }
+}
+
+fn some(tables: &[Table], times: usize, random: &mut Random) -> Vec<Table> {
+    tables.iter().copied().filter(|_| random.once_in(times)).collect()
 }
 
 fn clause(key: &ForeignKey) -> String {

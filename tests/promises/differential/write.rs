@@ -99,8 +99,34 @@ pub enum Form {
 
 impl Write {
     pub fn random(schema: &Schema, random: &mut Random) -> Self {
-        let table = random.pick(&Table::ALL);
+        let table = schema.table_of_interest(random);
         Self { table, form: Form::random(table, schema, random) }
+    }
+
+    /// Itself, or the statements of a script.
+    pub fn parts(&self) -> Vec<&Self> {
+        match &self.form {
+            Form::Script(first, second) => vec![&**first, &**second],
+            _ => vec![self],
+        }
+    }
+
+    /// May it delete rows, or change the keys that foreign keys name?
+    pub fn may_change_keys(&self) -> bool {
+        let keys = self.table.key_columns();
+        match &self.form {
+            Form::UpdateMany(_, changes, _)
+            | Form::RawUpdate(_, changes, _)
+            | Form::WithUpdate(_, changes) => changes.iter().any(|(column, _)| keys.contains(column)),
+            Form::ActiveDelete(_)
+            | Form::ReadAndDelete(_)
+            | Form::DeleteById(..)
+            | Form::DeleteMany(..)
+            | Form::RawDelete(..)
+            | Form::Replace(..)
+            | Form::Truncate => true,
+            _ => false,
+        }
     }
 
     /// Can it be sent as one text?
