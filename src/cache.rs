@@ -1,7 +1,12 @@
 //! [`Cache`], the handle people hold: entries of the application's own, invalidation by hand,
 //! statistics.
 
-use std::{collections::HashSet, future::Future, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    future::Future,
+    sync::{Arc, RwLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use sea_orm::EntityTrait;
@@ -16,6 +21,7 @@ use crate::{
     },
     keys::Keyspace,
     observe::{CacheStats, Counters},
+    schema::Schema,
     statement::Memo,
     store::{Store, TagKey},
 };
@@ -66,6 +72,9 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     pub(crate) memo: Memo,
     pub(crate) loaders: crate::warmup::Loaders,
+    /// As a connection learned it last; for explanations only.
+    // A std lock: held for a clone of an Arc, never across an await.
+    pub(crate) schema: RwLock<Arc<Schema>>,
 }
 
 impl std::fmt::Debug for Inner {
@@ -163,6 +172,7 @@ impl Cache {
             counters: Counters::default(),
             memo: Memo::new(MEMO_BYTES, Arc::new(pure_functions)),
             loaders: crate::warmup::Loaders::default(),
+            schema: RwLock::default(),
             config,
         };
         Self { inner: Arc::new(inner) }
@@ -521,6 +531,11 @@ impl Cache {
 }
 
 impl Inner {
+    /// The schema, as a connection learned it last.
+    pub(crate) fn schema(&self) -> Arc<Schema> {
+        self.schema.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
     /// Everything that depends on a table.
     pub(crate) fn purge_table(&self, set: &mut PurgeSet, folded: &str) {
         set.tags.insert(self.keys.table(folded));

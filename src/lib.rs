@@ -44,7 +44,7 @@ pub use entity::{
     TtlSpec, WarmUpPolicy, WriteKind,
 };
 pub use error::CacheError;
-pub use observe::{CacheStats, TableStats};
+pub use observe::{CacheStats, ExplainedRead, ExplainedWrite, Explanation, TableStats};
 pub use read::{CachedEntity, CachedPaginator, CachedQuery, CachedSelect};
 pub use schema::SchemaReport;
 #[cfg(feature = "macros")]

@@ -1,7 +1,7 @@
 //! From a statement to what it makes wrong.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -75,7 +75,6 @@ impl WriteSet {
 
     /// Everything in the namespace besides.
     pub(crate) fn add_everything(&mut self, inner: &Inner) {
-        inner.counters.namespace_purges.fetch_add(1, Ordering::Relaxed);
         self.rest.tags.insert(inner.keys.everything());
     }
 
@@ -165,16 +164,7 @@ impl Inner {
         }
         let changes_schema = changes_schema(&analysis);
         let mut plan = Plan { writes: WriteSet::default(), commits, ends, changes_schema, narrowing: None };
-        for write in &analysis.writes {
-            self.counters.table(&write.table.fold()).writes.fetch_add(1, Ordering::Relaxed);
-        }
         if analysis.writes_anything || as_text {
-            // The text may hold data, so it is not logged.
-            tracing::warn!(
-                kind = ?analysis.kind,
-                why = analysis.why_anything.as_deref(),
-                "a statement whose effects are not known purges the whole namespace"
-            );
             plan.writes.add_everything(self);
         }
         let Knowledge::Known(schema) = knowledge else {
@@ -189,6 +179,22 @@ impl Inner {
         }
         plan.narrowing = self.narrowing(backend, analysis, values, schema);
         Some(plan)
+    }
+
+    /// Counts a statement that is about to be sent.
+    pub(crate) fn count(&self, analysis: &Analysis, plan: &Plan) {
+        for write in &analysis.writes {
+            self.counters.table(&write.table.fold()).writes.fetch_add(1, Ordering::Relaxed);
+        }
+        if plan.writes.rest.tags.contains(&self.keys.everything()) {
+            self.counters.namespace_purges.fetch_add(1, Ordering::Relaxed);
+            // The text may hold data, so it is not logged.
+            tracing::warn!(
+                kind = ?analysis.kind,
+                why = analysis.why_anything.as_deref(),
+                "a statement whose effects are not known purges the whole namespace"
+            );
+        }
     }
 
     fn narrowing(
@@ -250,11 +256,7 @@ impl Inner {
         let write = touched.write;
         let folded: Box<str> = write.table.fold().into();
         let change = change_of(write);
-        let also = |table: &str| {
-            let policy = self.registry.table(table);
-            policy.and_then(|policy| policy.rule.also_writes.clone()).unwrap_or_default()
-        };
-        let reached = schema.reach(&folded, change.clone(), also);
+        let reached = self.reached(write, schema);
         for (table, what) in &reached {
             set.tables.insert(table.clone());
             set.rest.tags.insert(self.keys.table(table));
@@ -284,6 +286,15 @@ impl Inner {
             });
             self.add_index(set, policy.as_deref(), table, tags);
         }
+    }
+
+    /// What happens to which tables because of a write to one.
+    pub(crate) fn reached(&self, write: &Write, schema: &Schema) -> BTreeMap<Box<str>, Change> {
+        let also = |table: &str| {
+            let policy = self.registry.table(table);
+            policy.and_then(|policy| policy.rule.also_writes.clone()).unwrap_or_default()
+        };
+        schema.reach(&write.table.fold(), change_of(write), also)
     }
 
     /// Tags that the table's owner declared for such a write.

@@ -10,6 +10,7 @@ mod stream;
 mod surroundings;
 mod touched;
 mod transaction;
+mod words;
 mod wrapper;
 
 pub(crate) use capture::Capture;
@@ -18,5 +19,6 @@ pub(crate) use effects::WriteSet;
 pub use stream::CachedStream;
 pub(crate) use touched::named;
 pub use transaction::CachedTransaction;
+pub(crate) use words::{change_in_words, scope_in_words};
 pub(crate) use wrapper::sealed::Sealed;
 pub use wrapper::{CachedBy, CachedConnection, ReadThrough};

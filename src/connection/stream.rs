@@ -101,9 +101,13 @@ impl StreamTrait for CachedConnection {
                 true => None,
                 false => {
                     let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
-                    inner.plan(statement.db_backend, analysis, values, &self.knowledge().await)
+                    let knowledge = self.knowledge().await;
+                    inner.plan(statement.db_backend, analysis.clone(), values, &knowledge)
                 }
             };
+            if let Some(plan) = &plan {
+                inner.count(&analysis, plan);
+            }
             let purge = match plan {
                 None => Purge::None,
                 Some(plan) => Purge::Owed(freshness.ticket(plan.writes.into_purge())),

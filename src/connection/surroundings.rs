@@ -4,11 +4,19 @@ use std::sync::Arc;
 
 use sea_orm::DbBackend;
 
-use crate::{cache::Inner, schema::Surroundings, statement::Analysis};
+use crate::{
+    cache::Inner,
+    schema::{Schema, Surroundings},
+    statement::Analysis,
+};
 
 impl Surroundings for Inner {
     fn analyse(&self, backend: DbBackend, sql: &str) -> Arc<Analysis> {
         Inner::analyse(self, backend, sql)
+    }
+
+    fn learned(&self, schema: &Arc<Schema>) {
+        *self.schema.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = schema.clone();
     }
 
     fn declares_triggers(&self, folded: &str) -> bool {

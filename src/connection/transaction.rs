@@ -197,7 +197,9 @@ impl CachedTransaction {
         if is_quiet(&analysis) {
             return None;
         }
-        inner.plan(backend, analysis, ask.values(), &self.seen.knowledge)
+        let plan = inner.plan(backend, analysis.clone(), ask.values(), &self.seen.knowledge)?;
+        inner.count(&analysis, &plan);
+        Some(plan)
     }
 
     async fn send(&self, ask: Ask) -> Result<Answer, DbErr> {

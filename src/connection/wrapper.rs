@@ -239,9 +239,12 @@ impl CachedConnection {
             return ask.send(&self.inner).await;
         }
         let knowledge = self.schema.current(&self.inner).await;
-        match inner.plan(backend, analysis, ask.values(), &knowledge) {
+        match inner.plan(backend, analysis.clone(), ask.values(), &knowledge) {
             None => ask.send(&self.inner).await,
-            Some(plan) => self.write(plan, ask).await,
+            Some(plan) => {
+                inner.count(&analysis, &plan);
+                self.write(plan, ask).await
+            }
         }
     }
 

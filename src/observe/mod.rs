@@ -1,6 +1,9 @@
 //! What happened: statistics, per entity and in all.
 
+mod explanation;
 mod stats;
+
+pub use explanation::{ExplainedRead, ExplainedWrite, Explanation};
 
 pub(crate) use stats::Counters;
 pub use stats::{CacheStats, TableStats};

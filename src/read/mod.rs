@@ -3,6 +3,7 @@
 mod answer;
 mod by_id;
 mod codec;
+mod explain;
 mod page;
 mod question;
 mod select;

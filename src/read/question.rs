@@ -63,6 +63,15 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// For who only wants to know.
+    pub(super) fn with(cache: &'a Cache, schema: Arc<Schema>) -> Self {
+        Self { cache, schema, session: None }
+    }
+
+    pub(super) fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
     /// The question that the read asks, or why it must not ask.
     pub(crate) fn question<C: Codec>(
         &self,
@@ -255,7 +264,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables behind a view, none for a table; or why it cannot be cached.
-    fn tables_behind(&self, folded: &str) -> Result<Vec<Box<str>>, Bypass> {
+    pub(super) fn tables_behind(&self, folded: &str) -> Result<Vec<Box<str>>, Bypass> {
         let behind = match self.schema.behind(folded) {
             Some(view) if !view.cacheable => return Err(Bypass::Uncacheable),
             Some(view) => view.reads.into_iter().collect(),

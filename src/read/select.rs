@@ -1,5 +1,7 @@
 //! `.cached()` on a query.
 
+use std::sync::Arc;
+
 use sea_orm::{
     ConnectionTrait, DbErr, EntityTrait, Iterable, PaginatorTrait, PrimaryKeyToColumn, QueryTrait, Select,
     SelectTwo, SelectTwoMany, Selector, SelectorTrait, Statement, Value,
@@ -14,7 +16,7 @@ use super::{
 use crate::{
     ReadThrough,
     connection::Capture,
-    entity::{Rebuild, TtlSpec},
+    entity::{EntityDescriptor, Rebuild, TtlSpec},
 };
 
 /// Queries that can be served from the cache.
@@ -93,11 +95,7 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
     /// # Errors
     /// The database's.
     pub async fn one<C: ReadThrough>(self, db: &C) -> Result<Option<E::Model>, DbErr> {
-        let entity = db.cache().inner.registry.entity::<E>();
-        let mut query = self.query.into_query();
-        query.limit(1);
-        let statement = db.get_database_backend().build(&query);
-        let by_key = entity.selects_by_key(&statement, || by_key_statement::<E>(db));
+        let (statement, entity, by_key) = one_request::<E, C>(self.query, db);
         let request = Request {
             statement: &statement,
             row: by_key.as_deref(),
@@ -151,6 +149,19 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
         let load = || async { self.query.paginate(db, 1).num_items().await };
         answer::<Custom<u64>, _, _, _>(db, request, load).await
     }
+}
+
+/// The statement that asks for one row, the entity, and the row's key if the statement names it.
+pub(super) fn one_request<E: Rebuild, C: ReadThrough>(
+    select: Select<E>,
+    db: &C,
+) -> (Statement, Arc<EntityDescriptor>, Option<Vec<Value>>) {
+    let entity = db.cache().inner.registry.entity::<E>();
+    let mut query = select.into_query();
+    query.limit(1);
+    let statement = db.get_database_backend().build(&query);
+    let by_key = entity.selects_by_key(&statement, || by_key_statement::<E>(db));
+    (statement, entity, by_key)
 }
 
 /// Rows of an entity, by a finished statement.

@@ -125,6 +125,7 @@ impl SchemaWatch {
                     state.failed = None;
                     news
                 };
+                self.surroundings.learned(&schema);
                 if news {
                     report.log();
                 }

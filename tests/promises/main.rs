@@ -18,7 +18,10 @@ mod question;
 mod world;
 
 mod cache_api;
+mod dependents;
 mod differential;
+mod explained;
+mod index_tags;
 mod keys_and_formats;
 mod late_fills;
 mod outages;

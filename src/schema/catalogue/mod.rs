@@ -52,6 +52,8 @@ impl SchemaReport {
 pub(crate) trait Surroundings: Send + Sync {
     /// What a statement of this text touches.
     fn analyse(&self, backend: DbBackend, sql: &str) -> Arc<Analysis>;
+    /// This is the schema now.
+    fn learned(&self, schema: &Arc<Schema>);
     /// Has somebody said what the triggers of this table write?
     fn declares_triggers(&self, folded: &str) -> bool;
 }
