@@ -121,7 +121,8 @@ impl EntryOptions {
         self.table(entity.table_name())
     }
 
-    /// The entry is made of this table's rows: any write to it purges it.
+    /// The entry is made of this table's rows: any write to it purges it. Of a view, name the tables
+    /// behind it.
     pub fn table(mut self, table: impl AsRef<str>) -> Self {
         self.tables.push(bare_name(table.as_ref()));
         self

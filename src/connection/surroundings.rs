@@ -6,6 +6,7 @@ use sea_orm::DbBackend;
 
 use crate::{
     cache::Inner,
+    freshness::PurgeSet,
     schema::{Schema, Surroundings},
     statement::Analysis,
 };
@@ -15,8 +16,16 @@ impl Surroundings for Inner {
         Inner::analyse(self, backend, sql)
     }
 
-    fn learned(&self, schema: &Arc<Schema>) {
+    fn learned(&self, schema: &Arc<Schema>, is_other: bool) {
         *self.schema.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = schema.clone();
+        if is_other {
+            tracing::info!("the database's schema has changed: purging the whole namespace");
+            let mut set = PurgeSet::default();
+            set.tags.insert(self.keys.everything());
+            // A ticket that is dropped is delivered in the background; until then this process
+            // does not trust the cache.
+            drop(self.freshness.ticket(set));
+        }
     }
 
     fn declares_triggers(&self, folded: &str) -> bool {

@@ -118,15 +118,15 @@ impl SchemaWatch {
         match learn(db, &*self.surroundings).await {
             Ok((schema, report)) => {
                 let schema = Arc::new(schema);
-                let news = {
+                let before = {
                     let mut state = self.write();
-                    let news = state.known.as_ref().is_none_or(|known| known.schema != schema);
-                    state.known = Some(Known { schema: schema.clone(), at: Instant::now(), changes });
                     state.failed = None;
-                    news
+                    let known = Known { schema: schema.clone(), at: Instant::now(), changes };
+                    state.known.replace(known)
                 };
-                self.surroundings.learned(&schema);
-                if news {
+                let is_other = before.as_ref().map(|known| known.schema != schema);
+                self.surroundings.learned(&schema, is_other == Some(true));
+                if is_other != Some(false) {
                     report.log();
                 }
                 Ok((schema, report))

@@ -30,6 +30,7 @@ mod read_forms;
 mod read_shapes;
 mod round_trips;
 mod transactions;
+mod unknown_schema;
 mod values;
 mod warm_up;
 mod write_forms;

@@ -52,8 +52,9 @@ impl SchemaReport {
 pub(crate) trait Surroundings: Send + Sync {
     /// What a statement of this text touches.
     fn analyse(&self, backend: DbBackend, sql: &str) -> Arc<Analysis>;
-    /// This is the schema now.
-    fn learned(&self, schema: &Arc<Schema>);
+    /// This is the schema now. If it is another than before, what was read and written since it
+    /// changed may have been taken to depend on less than it does.
+    fn learned(&self, schema: &Arc<Schema>, is_other: bool);
     /// Has somebody said what the triggers of this table write?
     fn declares_triggers(&self, folded: &str) -> bool;
 }
