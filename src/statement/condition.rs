@@ -7,7 +7,7 @@ use super::analysis::Dialect;
 use super::from::TableRef;
 use super::keyword::Kw;
 use super::lexer::Tok;
-use super::scan::Scan;
+use super::scan::{LONGEST_NAME, Scan};
 use super::scope::{Conjunct, KEYS_LIMIT, Operand};
 use super::tokens::Name;
 
@@ -197,7 +197,10 @@ impl Scan<'_> {
                 return None;
             }
         }
-        Some((t.ident(column.last).into(), column.next()))
+        let own = t.ident(column.last);
+        // It may be a column that is assigned under its shorter name.
+        let clipped = self.dialect() == Dialect::Postgres && own.len() > LONGEST_NAME;
+        (!clipped).then(|| (own.into(), column.next()))
     }
 
     /// A value that is plainly one, and where to go on.

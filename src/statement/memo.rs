@@ -14,6 +14,11 @@ use super::{Analysis, Dialect, Operand, Scope, analyse_with};
 /// keep than time to read again.
 const LONGEST_TEXT: usize = 4 * 1024;
 
+/// An answer that takes more bytes than this is not remembered, for the same reason: each value of
+/// a list of rows or keys is many times as large in the answer as in the text, and there are as many
+/// such texts as there are batch sizes. A list of some twenty rows or a hundred keys is lighter.
+const HEAVIEST_ANSWER: u64 = 8 * 1024;
+
 /// Functions that the user declares pure, in lower case: they compute their answer from their
 /// arguments alone and write nothing. `slugify` stands for that function in any schema,
 /// `my_schema.slugify` for the one in this schema.
@@ -51,7 +56,10 @@ impl Memo {
             return known;
         }
         let fresh = Arc::new(analyse_with(dialect, sql, &self.pure));
-        self.cache.insert(Text { dialect, sql: sql.into() }, Arc::clone(&fresh));
+        let text = Text { dialect, sql: sql.into() };
+        if ByBytes.weight(&text, &fresh) <= HEAVIEST_ANSWER {
+            self.cache.insert(text, Arc::clone(&fresh));
+        }
         fresh
     }
 

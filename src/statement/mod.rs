@@ -45,12 +45,16 @@ mod session;
 mod tokens;
 mod write;
 
-#[cfg(test)]
-use analysis::Uncacheable;
 pub use analysis::{Analysis, Dialect, Kind, Read, TransactionVerb, Verb, Write};
 pub use memo::{Memo, PureFunctions};
-use scan::analyse_with;
 pub use scope::{Operand, Scope};
+// Benches and the fuzz target compile this module as their own, and ask for more than the crate.
+#[allow(unused_imports)]
+pub use {
+    analysis::{Filter, Uncacheable},
+    scan::analyse_with,
+    scope::Conjunct,
+};
 
 #[cfg(test)]
 fn analyse(dialect: Dialect, sql: &str) -> Analysis {

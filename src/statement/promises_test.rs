@@ -378,3 +378,20 @@ fn a_folded_name_is_bare_and_lower_case() {
     assert_eq!(answer.reads[0].table.to_string(), "Shop.Été");
     assert_eq!(answer.reads[0].table.fold(), "été");
 }
+
+#[test]
+fn a_name_that_postgresql_cuts_off_may_be_any_table() {
+    let long = "t".repeat(64);
+    for sql in [format!("DELETE FROM {long} WHERE id = 1"), format!("SELECT * FROM s.\"{long}\"")] {
+        let answer = postgres(&sql);
+        assert!(answer.writes_anything && answer.cacheable.is_err(), "{sql}");
+        assert!(
+            !mysql(&sql.replace('"', "`")).writes_anything,
+            "elsewhere it is an error, or all of the name"
+        );
+        assert!(!postgres(&sql.replacen('t', "", 2)).writes_anything, "the longest there is");
+    }
+    assert_eq!(keys(&postgres(&format!("UPDATE t SET a = 1 WHERE {long} = 2")), &[&long]), None);
+    assert!(postgres(&format!("UPDATE t SET {long} = 1")).writes_anything);
+    assert!(postgres(&format!("SELECT a AS {long} FROM t")).cacheable.is_ok());
+}

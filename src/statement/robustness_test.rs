@@ -1,6 +1,7 @@
 //! Odd spelling, cut-off and random text: the answer stays the same, or grows wider.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::analysis::Read;
@@ -322,6 +323,38 @@ fn the_memo_does_not_remember_long_texts() {
     let answer = memo.analyse(Dialect::MySql, &text);
     assert_eq!(answer.writes.len(), 1);
     assert!(memo.is_empty());
+}
+
+/// Inserts and look-ups of every batch size, of many tables, as a bulk loader sends them.
+#[test]
+fn an_endless_stream_of_batch_sizes_leaves_hot_statements_in_the_memo() {
+    let memo = Memo::with_capacity(1024 * 1024);
+    let hot: Vec<String> = (0..100).map(|n| format!("SELECT a, b, c FROM t{n} WHERE id = ?")).collect();
+    let ask = |sql: &String| memo.analyse(Dialect::MySql, sql);
+    hot.iter().for_each(|sql| drop(ask(sql)));
+    let first: Vec<_> = hot.iter().map(ask).collect();
+    for table in 0..20 {
+        for size in 1..200 {
+            let row = "(?, ?, ?, ?, ?, ?, ?, ?)";
+            let rows = vec![row; size].join(", ");
+            ask(&format!("INSERT INTO u{table} (a, b, c, d, e, f, g, h) VALUES {rows}"));
+            ask(&format!("SELECT a FROM u{table} WHERE id IN ({})", vec!["?"; 2 * size].join(", ")));
+        }
+        hot.iter().for_each(|sql| drop(ask(sql)));
+    }
+    let kept = hot.iter().zip(&first).filter(|(sql, first)| Arc::ptr_eq(first, &ask(sql))).count();
+    assert_eq!(kept, hot.len());
+    assert!(memo.bytes() <= 1024 * 1024);
+}
+
+#[test]
+fn an_answer_with_many_rows_is_not_remembered_and_one_with_few_is() {
+    let memo = Memo::default();
+    let insert = |rows: usize| format!("INSERT INTO t (a, b) VALUES {}", vec!["(?, ?)"; rows].join(", "));
+    memo.analyse(Dialect::MySql, &insert(200));
+    assert!(memo.is_empty());
+    memo.analyse(Dialect::MySql, &insert(20));
+    assert_eq!(memo.len(), 1);
 }
 
 #[test]

@@ -134,6 +134,9 @@ pub(super) struct Task {
     pub env: Env,
 }
 
+/// PostgreSQL's `NAMEDATALEN`, less the zero at the end.
+pub(super) const LONGEST_NAME: usize = 63;
+
 /// What one statement was found to do.
 #[derive(Default)]
 pub(super) struct Found {
@@ -154,6 +157,15 @@ impl Found {
     /// The first reason stays.
     pub fn refuse(&mut self, why: Uncacheable) {
         self.uncacheable.get_or_insert(why);
+    }
+
+    /// PostgreSQL cuts longer names off, so that another spelling may mean the same table or column.
+    fn has_clipped_name(&self) -> bool {
+        let long = |name: &str| name.len() > LONGEST_NAME;
+        let table = |table: &TableName| long(&table.name) || table.schema.as_deref().is_some_and(long);
+        let assigned = |write: &Write| write.assigned.iter().flatten().any(|a| long(&a.column));
+        self.reads.iter().any(|read| table(&read.table))
+            || self.writes.iter().any(|write| table(&write.table) || assigned(write))
     }
 
     pub fn anything(&mut self, why: &str) {
@@ -276,6 +288,10 @@ impl<'a> Scan<'a> {
             found.anything = Some(why.into());
             found.kind = Some(Kind::Other);
             found.uncacheable = Some(Uncacheable::Unknown);
+        }
+        if self.dialect() == Dialect::Postgres && found.has_clipped_name() {
+            found.anything("a name that is longer than the server's");
+            found.refuse(Uncacheable::Unknown);
         }
         let has = |verb: Verb| found.writes.iter().any(|w| w.verb == verb);
         let kind = match found.kind {

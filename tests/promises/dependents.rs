@@ -92,7 +92,9 @@ async fn each_kind_of_write_has_its_own_dependents() {
         let cache = builder.table("shelf", rule).build().await.unwrap();
         let db = database.connection().clone().cached_by(cache);
         gone(&db).await;
-        let execute = async |sql: &str| drop(db.execute_unprepared(sql).await.unwrap());
+        let execute = async |sql: &str| {
+            db.execute_unprepared(sql).await.unwrap();
+        };
         execute("INSERT INTO shelf VALUES (1, 'a'), (2, 'b')").await;
         assert_eq!(gone(&db).await, ["opened"], "{store:?}");
         execute("UPDATE shelf SET label = 'c'").await;
