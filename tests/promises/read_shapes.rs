@@ -6,6 +6,7 @@ mod fresh_each_time;
 mod keys;
 mod loaders;
 mod nested;
+mod sessions;
 mod streams;
 mod versions;
 

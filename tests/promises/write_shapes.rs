@@ -4,14 +4,18 @@
 //! What each form of a write purges, and that it purges no more, is in `write_forms.rs`.
 
 mod bulk;
+mod cascades;
 mod hooks;
 mod keys;
 mod links;
+mod lists;
 mod names;
 mod outside;
 mod routines;
 mod texts;
 mod trash;
+mod triggers;
+mod views;
 
 use futures_util::TryFutureExt;
 use sea_orm::{ConnectionTrait, DbErr};
