@@ -17,6 +17,7 @@ mod shrink;
 mod step;
 mod tables;
 mod tally;
+mod trigger;
 mod values;
 mod write;
 

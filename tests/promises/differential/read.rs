@@ -69,7 +69,11 @@ pub enum Source<'a> {
 
 impl Read {
     pub fn random(schema: &Schema, random: &mut Random) -> Self {
-        let table = schema.table_of_interest(random);
+        let table = if schema.has_view() && random.once_in(10) {
+            Table::View
+        } else {
+            schema.table_of_interest(random)
+        };
         let filter = |random: &mut Random| Filter::random(table, random);
         let listed = |random: &mut Random| match table.indexes() {
             [] => Filter::random(table, random),
@@ -103,8 +107,8 @@ impl Read {
     }
 
     /// The tables whose rows decide the answer.
-    pub fn tables(&self) -> Vec<Table> {
-        let mut tables = vec![self.table];
+    pub fn tables(&self, schema: &Schema) -> Vec<Table> {
+        let mut tables = schema.sources(self.table);
         let mut filters: Vec<&Filter> = Vec::new();
         match &self.form {
             Form::ById(_) | Form::ByIds(_) | Form::Page(_) | Form::Groups | Form::Own => {}

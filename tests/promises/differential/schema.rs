@@ -7,12 +7,14 @@ use sea_orm::Value;
 use super::{
     random::Random,
     tables::{Key, Table},
+    trigger::Trigger,
     values::{self, LAST_ID},
 };
 use crate::support::Backend;
 
 /// What a foreign key does when the row that it names is deleted, or its key changes.
-const ACTIONS: [&str; 2] = ["NO ACTION", "RESTRICT"];
+const ACTIONS: [(usize, &str); 5] =
+    [(2, "NO ACTION"), (1, "RESTRICT"), (4, "CASCADE"), (3, "SET NULL"), (1, "SET DEFAULT")];
 
 #[derive(Clone, Debug)]
 struct ForeignKey {
@@ -34,6 +36,9 @@ pub struct Schema {
     unique_codes: Vec<Table>,
     /// Tables of which no two rows have the same group and title.
     unique_titles: Vec<Table>,
+    triggers: Vec<Trigger>,
+    /// What the view shows: rows of the first, with columns of the second where it joins.
+    view: Option<(Table, Option<Table>)>,
 }
 
 impl Schema {
@@ -48,11 +53,17 @@ impl Schema {
             for column in columns {
                 if random.once_in(2) {
                     let target = if *column == "label" { Table::Label } else { random.pick(&Table::NODES) };
-                    let (on_delete, on_update) = (random.pick(&ACTIONS), random.pick(&ACTIONS));
+                    let (on_delete, on_update) =
+                        (action(backend, table, random), action(backend, table, random));
                     foreign_keys.push(ForeignKey { table, column, target, on_delete, on_update });
                 }
             }
         }
+        let triggers = if random.once_in(2) { random.several(1, 2, Trigger::random) } else { Vec::new() };
+        let view = random.once_in(2).then(|| {
+            let second = random.once_in(2).then(|| random.pick(&Table::NODES));
+            (random.pick(&Table::NODES), second)
+        });
         let unique_codes = some(&Table::NODES, 3, random);
         let unique_titles = some(&Table::ALL, 6, random);
         Self {
@@ -61,6 +72,8 @@ impl Schema {
             foreign_keys,
             unique_codes,
             unique_titles,
+            triggers,
+            view,
         }
     }
 
@@ -80,7 +93,25 @@ impl Schema {
                 statements.push(format!("ALTER SEQUENCE {name}_id_seq RESTART WITH {}", LAST_ID + 1));
             }
         }
+        statements.extend(self.view());
+        for (number, trigger) in self.triggers.iter().enumerate() {
+            statements.extend(trigger.statements(number, self.backend));
+        }
         statements
+    }
+
+    fn view(&self) -> Option<String> {
+        let (first, second) = self.view?;
+        let name = Table::View.name();
+        let first = first.name();
+        Some(match second {
+            None => format!("CREATE VIEW {name} AS SELECT {} FROM {first}", Table::View.columns().join(", ")),
+            Some(second) => format!(
+                "CREATE VIEW {name} AS SELECT a.id, a.parent, a.owner, b.title AS label, a.group_id, a.code, \
+                 coalesce(b.amount, a.amount) AS amount, a.title FROM {first} a LEFT JOIN {} b ON a.owner = b.id",
+                second.name()
+            ),
+        })
     }
 
     fn table(&self, table: Table) -> String {
@@ -93,7 +124,10 @@ impl Schema {
                 ("name", _) => "VARCHAR(40) NOT NULL PRIMARY KEY",
                 ("label", _) => "VARCHAR(40)",
                 ("code" | "title", _) => "VARCHAR(40) NOT NULL",
-                ("parent" | "owner", _) => "BIGINT",
+                ("parent", _) => "BIGINT",
+                // What SET DEFAULT sets.
+                ("owner", _) => "BIGINT DEFAULT 2",
+                ("group_id" | "amount", _) => "BIGINT NOT NULL DEFAULT 1",
                 _ => "BIGINT NOT NULL",
             };
             parts.push(format!("{column} {kind}"));
@@ -114,22 +148,46 @@ impl Schema {
     }
 
     pub fn table_of_interest(&self, random: &mut Random) -> Table {
-        if random.once_in(4) { random.pick(&Table::ALL) } else { random.pick(&self.busy) }
+        match random.below(24) {
+            0 if self.has_view() => Table::View,
+            0..7 => random.pick(&Table::ALL),
+            _ => random.pick(&self.busy),
+        }
     }
 
-    /// The tables that the database may write when rows of this one go or change their keys.
-    pub fn children(&self, table: Table) -> Vec<Table> {
-        let mut children = vec![table];
+    pub fn has_view(&self) -> bool {
+        self.view.is_some()
+    }
+
+    /// SQLite's views take no writes; the others' do, if they show one table.
+    pub fn view_takes_writes(&self) -> bool {
+        self.backend != Backend::Sqlite
+    }
+
+    /// The tables whose rows a table shows: itself, if it is not the view.
+    pub fn sources(&self, table: Table) -> Vec<Table> {
+        match (table, self.view) {
+            (Table::View, Some((first, second))) => std::iter::once(first).chain(second).collect(),
+            _ => vec![table],
+        }
+    }
+
+    /// The tables that the database may write when this one is written; `keys`: when rows go, or
+    /// change their keys.
+    pub fn reach(&self, table: Table, keys: bool) -> Vec<Table> {
+        let mut reached = self.sources(table);
         let mut next = 0;
-        while let Some(parent) = children.get(next).copied() {
+        while let Some(written) = reached.get(next).copied() {
             next += 1;
-            for key in self.foreign_keys.iter().filter(|key| key.target == parent) {
-                if !children.contains(&key.table) {
-                    children.push(key.table);
+            let children = self.foreign_keys.iter().filter(|key| keys && key.target == written);
+            let triggered = self.triggers.iter().filter(|trigger| trigger.table == written);
+            for more in children.map(|key| key.table).chain(triggered.map(|trigger| trigger.target)) {
+                if !reached.contains(&more) {
+                    reached.push(more);
                 }
             }
         }
-        children
+        reached
     }
 
     /// The schema with one constraint less, in every way.
@@ -148,6 +206,11 @@ impl Schema {
         for position in 0..self.unique_titles.len() {
             let mut less = self.clone();
             less.unique_titles.remove(position);
+            all.push(less);
+        }
+        for position in 0..self.triggers.len() {
+            let mut less = self.clone();
+            less.triggers.remove(position);
             all.push(less);
         }
         all
@@ -217,6 +280,17 @@ impl Schema {
             (table, row)
         };
         keys.into_iter().map(row).collect()
+    }
+}
+
+fn action(backend: Backend, table: Table, random: &mut Random) -> &'static str {
+    loop {
+        let action = random.weighted(&ACTIONS);
+        let sets = action.starts_with("SET");
+        // A link's columns are its key, and MariaDB has no defaults to set.
+        if !(sets && table == Table::Link || action == "SET DEFAULT" && backend == Backend::MariaDb) {
+            return action;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::run::{Difference, Plan};
 
 /// Runs that are spent on it.
-const TRIALS: usize = 400;
+const TRIALS: usize = 250;
 
 struct Shrinking {
     plan: Plan,

@@ -74,10 +74,7 @@ impl Step {
     pub fn tables(&self, schema: &Schema) -> Vec<Table> {
         let mut tables = Vec::new();
         for write in self.writes() {
-            tables.push(write.table);
-            if write.may_change_keys() {
-                tables.extend(schema.children(write.table));
-            }
+            tables.extend(schema.reach(write.table, write.may_change_keys()));
         }
         tables
     }

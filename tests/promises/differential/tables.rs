@@ -17,12 +17,14 @@ pub enum Table {
     Node2,
     /// No policy at all: tracked all the same.
     Node3,
-    /// An index on a text column, and tags made of a row.
+    /// An index on a text column, tags made of a row, `precise`.
     Node4,
     /// A text key.
     Label,
     /// A key of two columns.
     Link,
+    /// A view of one or two of the nodes, which a schema may have.
+    View,
 }
 
 impl Table {
@@ -39,6 +41,7 @@ impl Table {
             Self::Node4 => "node4",
             Self::Label => "label",
             Self::Link => "link",
+            Self::View => "overview",
         }
     }
 
@@ -52,7 +55,7 @@ impl Table {
             Self::Node0 | Self::Label => &["group_id"],
             Self::Node1 => &["group_id", "owner"],
             Self::Node4 => &["code"],
-            Self::Node2 | Self::Node3 | Self::Link => &[],
+            Self::Node2 | Self::Node3 | Self::Link | Self::View => &[],
         }
     }
 
@@ -83,6 +86,7 @@ impl Table {
             Self::Node4 => ("label", Self::Label, "name"),
             Self::Label => ("owner", Self::Node0, "id"),
             Self::Link => ("a_id", Self::Node1, "id"),
+            Self::View => ("owner", Self::Node2, "id"),
         }
     }
 }
@@ -173,6 +177,10 @@ macro_rules! with_entity {
                 type $entity = tables::link::Entity;
                 $body
             }
+            tables::Table::View => {
+                type $entity = tables::overview::Entity;
+                $body
+            }
         }
     }};
 }
@@ -246,7 +254,9 @@ node!(node1 "node1", node2 by Owner to Id,
 node!(node2 "node2", node3 by Owner to Id, derive(sea_orm_cache::CacheEntity), cache(ttl = "1h"));
 node!(node3 "node3", node4 by Parent to Id);
 node!(node4 "node4", label by Label to Name,
-    derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", index("code"), tags("amount:{amount}")));
+    derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", index("code"), tags("amount:{amount}"), precise));
+
+node!(overview "overview", node2 by Owner to Id, derive(sea_orm_cache::CacheEntity), cache(ttl = "1h"));
 
 pub mod label {
     use sea_orm::entity::prelude::*;

@@ -71,6 +71,15 @@ pub fn row(table: Table, key: Option<&Key>, random: &mut Random) -> Row {
     row
 }
 
+/// The same without some of the columns that the database has a value for.
+pub fn some_of(row: Row, random: &mut Random) -> Row {
+    let mut less = row;
+    less.retain(|(column, _)| {
+        !matches!(*column, "parent" | "owner" | "label" | "group_id" | "amount") || !random.once_in(6)
+    });
+    less
+}
+
 pub fn keyed(table: Table, key: &Key) -> Row {
     table.key_columns().iter().copied().zip(key.values()).collect()
 }
@@ -98,7 +107,8 @@ pub enum Filter {
 
 impl Filter {
     pub fn random(table: Table, random: &mut Random) -> Self {
-        let nullable = if table.is_node() { &["parent", "owner", "label"][..] } else { &["owner"] };
+        let nullable =
+            if table.key_columns() == ["id"] { &["parent", "owner", "label"][..] } else { &["owner"] };
         let column = random.pick(&contents(table));
         let index = if table.indexes().is_empty() { "amount" } else { random.pick(table.indexes()) };
         let searched = random.weighted(&[(6, "group_id"), (3, index), (2, column)]);

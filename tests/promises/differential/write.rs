@@ -99,7 +99,10 @@ pub enum Form {
 
 impl Write {
     pub fn random(schema: &Schema, random: &mut Random) -> Self {
-        let table = schema.table_of_interest(random);
+        let mut table = schema.table_of_interest(random);
+        if schema.sources(table).len() > 1 || (table == Table::View && !schema.view_takes_writes()) {
+            table = schema.sources(table)[0];
+        }
         Self { table, form: Form::random(table, schema, random) }
     }
 
@@ -145,7 +148,8 @@ impl Form {
         let key = values::key(table, random);
         let new = |random: &mut Random| {
             let key = (!table.is_node() || !random.once_in(4)).then(|| values::key(table, random));
-            values::row(table, key.as_ref(), random)
+            let row = values::row(table, key.as_ref(), random);
+            if random.once_in(4) { values::some_of(row, random) } else { row }
         };
         let via = random.weighted(&[
             (4, Via::Text),
@@ -209,7 +213,12 @@ impl Conflict {
         match random.below(4) {
             0 => Self::None,
             1 => Self::DoNothing,
-            _ => Self::Update(unique, random.several(1, 3, |random| random.pick(&contents))),
+            _ => {
+                let mut columns = random.several(1, 3, |random| random.pick(&contents));
+                columns.sort_unstable();
+                columns.dedup();
+                Self::Update(unique, columns)
+            }
         }
     }
 }
