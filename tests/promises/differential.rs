@@ -32,6 +32,8 @@ use crate::{support::Backend, world::StoreKind};
 const STEPS: u64 = 20_000;
 const SEED: u64 = 20_261_121;
 const STEPS_PER_SCHEMA: u64 = 500;
+/// Plans that are run with and without the cache.
+const PAIRS: u64 = 4;
 
 fn setting<T: FromStr<Err: Display>>(variable: &str, default: T) -> T {
     match env::var(variable) {
@@ -59,7 +61,7 @@ async fn compare_all(backend: Backend) {
         let plan = Plan::random(backend, store_of(seed), seed, count as usize);
         match plan.run().await {
             None => return,
-            Some(Ok(figures)) => tally.add(&figures),
+            Some(Ok(outcome)) => tally.add(&outcome.tally),
             Some(Err(difference)) => {
                 println!("SEA_ORM_CACHE_DIFFERENTIAL_SEED={seed} (of the run {run_seed}): {difference}");
                 let smallest = shrink::shrink(plan, *difference).await;
@@ -98,6 +100,34 @@ async fn writes_past_the_cache_are_found() {
                     panic!("{backend}: 200 writes of which the cache was not told made no difference")
                 }
                 Some(Err(difference)) => println!("{backend}: found after {} steps", difference.step),
+            }
+        }
+    }
+}
+
+/// The wrapper asks the database questions of its own around a write. None of them may change what
+/// the write does, or what becomes of the transaction that it stands in.
+#[tokio::test]
+async fn the_database_ends_up_as_without_the_cache() {
+    for backend in Backend::all() {
+        for index in 0..setting("SEA_ORM_CACHE_DIFFERENTIAL_PAIRS", PAIRS) {
+            let seed = seed_of(setting("SEA_ORM_CACHE_DIFFERENTIAL_SEED", SEED), index);
+            let mut plan = Plan::random(backend, StoreKind::Memory, seed, 250);
+            (plan.keeps_contents, plan.pool) = (true, Vec::new());
+            let Some(without) = run::contents_without_the_cache(&plan).await else { break };
+            let with = match plan.run().await {
+                None => break,
+                Some(Ok(outcome)) => outcome.history,
+                Some(Err(difference)) => panic!("seed {seed}: {difference}"),
+            };
+            for (step, (with, without)) in with.iter().zip(&without).enumerate() {
+                assert_eq!(
+                    with,
+                    without,
+                    "{backend}, seed {seed}: with the cache (left) something else came of step {step}, {:?}\n{}",
+                    plan.steps[step].step,
+                    plan.schema.statements().join(";\n")
+                );
             }
         }
     }

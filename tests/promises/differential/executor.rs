@@ -7,7 +7,8 @@ use std::{
 
 use futures_util::StreamExt;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement, StreamTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult,
+    Statement, StreamTrait,
 };
 use sea_orm_cache::{CachedConnection, CachedTransaction};
 
@@ -39,6 +40,7 @@ pub enum Target<'a> {
     InTransaction(&'a CachedTransaction),
     /// Past the cache: what is written here purges nothing.
     Plain(&'a DatabaseConnection),
+    PlainTransaction(&'a DatabaseTransaction),
 }
 
 #[derive(Clone, Copy)]
@@ -53,6 +55,7 @@ macro_rules! on_target {
             Target::Cached($connection) => $call,
             Target::InTransaction($connection) => $call,
             Target::Plain($connection) => $call,
+            Target::PlainTransaction($connection) => $call,
         }
     };
 }

@@ -49,13 +49,34 @@ pub enum Form {
 /// What kind of entry a read makes, for the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
+    /// A row by its key.
     Row,
+    /// "There is no such row."
+    NoRow,
+    /// `cached_by_ids`: rows, which are counted by themselves.
     Rows,
+    /// All rows with a value in an index column.
     IndexList,
+    /// Some of them, or some of their columns, or how many there are.
+    IndexPart,
     List,
     Count,
     Join,
     Own,
+}
+
+impl Kind {
+    /// Those that the figures show.
+    pub const COUNTED: [Self; 8] = [
+        Self::Row,
+        Self::NoRow,
+        Self::IndexList,
+        Self::IndexPart,
+        Self::List,
+        Self::Count,
+        Self::Join,
+        Self::Own,
+    ];
 }
 
 /// Where a read is asked.
@@ -134,32 +155,36 @@ impl Read {
         tables
     }
 
-    pub fn kind(&self) -> Kind {
+    /// What kind of entry was made when the answer was this.
+    pub fn kind(&self, answer: &str) -> Kind {
         let pinned = |filter: &Filter| match filter {
-            Filter::Is(column, _) | Filter::In(column, _) | Filter::IsAnd(column, ..) => {
-                self.table.indexes().contains(column)
-            }
+            Filter::Is(column, _) | Filter::In(column, _) => self.table.indexes().contains(column),
             _ => false,
         };
+        let also_pinned = |filter: &Filter| match filter {
+            Filter::IsAnd(column, ..) => self.table.indexes().contains(column),
+            other => pinned(other),
+        };
         match &self.form {
+            Form::ById(_) if answer == "Ok(None)" => Kind::NoRow,
             Form::ById(_) => Kind::Row,
             Form::ByIds(_) => Kind::Rows,
-            Form::List(filter) | Form::Largest(filter) | Form::PageOf(filter, _) | Form::Titles(filter)
-                if pinned(filter) =>
+            Form::List(filter) if pinned(filter) => Kind::IndexList,
+            Form::List(filter)
+            | Form::Largest(filter)
+            | Form::First(filter)
+            | Form::PageOf(filter, _)
+            | Form::Titles(filter)
+            | Form::Json(filter)
+            | Form::Count(filter)
+                if also_pinned(filter) =>
             {
-                Kind::IndexList
+                Kind::IndexPart
             }
-            Form::List(_)
-            | Form::Largest(_)
-            | Form::First(_)
-            | Form::Page(_)
-            | Form::PageOf(..)
-            | Form::Titles(_)
-            | Form::Json(_)
-            | Form::Union(..) => Kind::List,
             Form::Count(_) | Form::Groups => Kind::Count,
             Form::Joined(_) | Form::Families(_) | Form::Three(_) => Kind::Join,
             Form::Own => Kind::Own,
+            _ => Kind::List,
         }
     }
 
@@ -176,11 +201,11 @@ impl Read {
     }
 
     /// The answer, as text.
-    pub async fn answer(&self, source: Source<'_>) -> String {
-        with_entity!(self.table, E => self.answer_of::<E>(source).await)
+    pub async fn answer(&self, source: Source<'_>, schema: &Schema) -> String {
+        with_entity!(self.table, E => self.answer_of::<E>(source, schema).await)
     }
 
-    async fn answer_of<E: Tracked>(&self, source: Source<'_>) -> String
+    async fn answer_of<E: Tracked>(&self, source: Source<'_>, schema: &Schema) -> String
     where
         E::Next: Related<<E::Next as Chained>::Next>,
     {
@@ -283,7 +308,11 @@ impl Read {
                     async |db: &CachedConnection| by_key(E::find()).all(db.inner()).await.map(titles::<E>);
                 match source {
                     Source::Cache(db) => {
+                        let sources = schema.sources(table);
                         let options = EntryOptions::new().entity(E::default());
+                        // Of the tables behind a view an own entry knows nothing: it must name them.
+                        let options =
+                            sources.iter().fold(options, |options, source| options.table(source.name()));
                         let key = format!("titles of {}", table.name());
                         show(db.cache().get_or_load(&key, options, async || load(db).await).await)
                     }

@@ -5,7 +5,8 @@ use std::{fmt, time::Duration};
 
 use futures_util::future::{BoxFuture, FutureExt, join, join_all};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, Statement, TransactionTrait,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, Statement,
+    TransactionTrait,
 };
 use sea_orm_cache::{CachedBy, CachedConnection, CachedTransaction};
 
@@ -42,6 +43,8 @@ pub struct Plan {
     pub steps: Vec<Planned>,
     /// Writes go past the cache: the differences that follow must be found.
     pub past_the_cache: bool,
+    /// The outcome is to have the contents of the tables after every step.
+    pub keeps_contents: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +52,12 @@ pub struct Planned {
     /// A read that takes the place of another.
     pub swap: Option<(usize, Read)>,
     pub step: Step,
+}
+
+/// What a run without a difference gives.
+pub struct Outcome {
+    pub tally: Tally,
+    pub history: Vec<Vec<String>>,
 }
 
 /// The cache said something else than the database.
@@ -77,11 +86,11 @@ impl Plan {
                 step: Step::random(&schema, random),
             })
             .collect();
-        Self { backend, store, schema, first_rows, pool, steps, past_the_cache: false }
+        Self { backend, store, schema, first_rows, pool, steps, past_the_cache: false, keeps_contents: false }
     }
 
     /// `None` when the database or the store is not there.
-    pub async fn run(&self) -> Option<Result<Tally, Box<Difference>>> {
+    pub async fn run(&self) -> Option<Result<Outcome, Box<Difference>>> {
         let cache = builder(self.store, &unique_namespace())?.build().await.unwrap();
         let database = TestDatabase::create(self.backend).await?;
         let db = connect(&database).await.cached_by(cache);
@@ -94,8 +103,9 @@ impl Plan {
             tally: Tally { schemas: 1, ..Tally::default() },
             step: 0,
             hits: 0,
+            history: Vec::new(),
         };
-        Some(run.all().await.map(|()| run.tally))
+        Some(run.all().await.map(|()| Outcome { tally: run.tally, history: run.history }))
     }
 }
 
@@ -114,6 +124,85 @@ async fn connect(database: &TestDatabase) -> DatabaseConnection {
         .map_sqlx_postgres_opts(|options| options.statement_cache_capacity(STATEMENTS))
         .map_sqlx_mysql_opts(|options| options.statement_cache_capacity(STATEMENTS));
     Database::connect(options).await.unwrap()
+}
+
+/// What the database does with the plan when there is no cache: the contents after every step.
+pub async fn contents_without_the_cache(plan: &Plan) -> Option<Vec<Vec<String>>> {
+    let database = TestDatabase::create(plan.backend).await?;
+    let db = connect(&database).await;
+    let sent = Sent::default();
+    prepare(plan, &db).await;
+    let mut all = Vec::new();
+    for planned in &plan.steps {
+        match &planned.step {
+            Step::Write(write) | Step::Race(write, _) => {
+                let executor = Executor { target: Target::Plain(&db), sent: &sent };
+                let _ = write.perform(&executor, plan.backend).await;
+            }
+            Step::Transaction(parts, end) => {
+                let transaction = db.begin().await.unwrap();
+                plain_inside(transaction, parts, *end, plan.backend, &sent).await;
+            }
+        }
+        all.push(read_contents(plan, &db).await);
+    }
+    Some(all)
+}
+
+fn plain_inside<'s>(
+    transaction: DatabaseTransaction,
+    parts: &'s [Part],
+    end: End,
+    backend: Backend,
+    sent: &'s Sent,
+) -> BoxFuture<'s, ()> {
+    async move {
+        for part in parts {
+            match part {
+                Part::Write(write) => {
+                    let executor = Executor { target: Target::PlainTransaction(&transaction), sent };
+                    let _ = write.perform(&executor, backend).await;
+                }
+                Part::Read(_) => {}
+                Part::Nested(parts, end) => {
+                    if let Ok(nested) = transaction.begin().await {
+                        plain_inside(nested, parts, *end, backend, sent).await;
+                    }
+                }
+            }
+        }
+        // A COMMIT can be refused as any statement can.
+        let _ = match end {
+            End::Commit => transaction.commit().await,
+            End::Rollback => transaction.rollback().await,
+            End::Drop => {
+                drop(transaction);
+                Ok(())
+            }
+        };
+    }
+    .boxed()
+}
+
+/// The tables, and the first rows.
+async fn prepare(plan: &Plan, db: &DatabaseConnection) {
+    for statement in plan.schema.statements() {
+        db.execute_unprepared(&statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    let sent = Sent::default();
+    for (table, row) in &plan.first_rows {
+        let form = Form::RawInsert(vec![row.clone()], Conflict::None, Via::Bound);
+        let write = Write { table: *table, form };
+        // A random constraint may not take it.
+        let _ = write.perform(&Executor { target: Target::Plain(db), sent: &sent }, plan.backend).await;
+    }
+}
+
+/// The whole content of each table, in the order of [`Table::ALL`].
+async fn read_contents(plan: &Plan, db: &DatabaseConnection) -> Vec<String> {
+    let statement = Statement::from_string(db.get_database_backend(), plan.schema.contents());
+    let row = db.query_one_raw(statement).await.unwrap().unwrap();
+    Table::ALL.iter().map(|table| row.try_get("", table.name()).unwrap()).collect()
 }
 
 struct Slot {
@@ -136,6 +225,8 @@ struct Run<'a> {
     step: usize,
     /// Hits that the cache has counted so far.
     hits: u64,
+    /// The contents after every step, if the plan keeps them.
+    history: Vec<Vec<String>>,
 }
 
 type Done = Result<(), Box<Difference>>;
@@ -146,20 +237,8 @@ impl Run<'_> {
     }
 
     async fn all(&mut self) -> Done {
-        for statement in self.plan.schema.statements() {
-            self.plain()
-                .execute_unprepared(&statement)
-                .await
-                .unwrap_or_else(|error| panic!("{statement}: {error}"));
-        }
-        for (table, row) in &self.plan.first_rows {
-            let form = Form::RawInsert(vec![row.clone()], Conflict::None, Via::Bound);
-            let executor = Executor { target: Target::Plain(self.plain()), sent: &self.sent };
-            let write = Write { table: *table, form };
-            // A random constraint may not take it.
-            let _ = write.perform(&executor, self.plan.backend).await;
-        }
-        self.contents = self.read_contents().await;
+        prepare(self.plan, self.plain()).await;
+        self.contents = read_contents(self.plan, self.plain()).await;
         for read in &self.plan.pool {
             let slot = self.new_slot(read).await?;
             self.slots.push(slot);
@@ -172,21 +251,17 @@ impl Run<'_> {
             }
             self.take(&planned.step).await?;
             self.compare(&planned.step).await?;
+            if self.plan.keeps_contents {
+                self.history.push(self.contents.clone());
+            }
             self.step += 1;
             self.tally.steps += 1;
         }
         Ok(())
     }
 
-    async fn read_contents(&self) -> Vec<String> {
-        let sql = self.plan.schema.contents();
-        let statement = Statement::from_string(self.plain().get_database_backend(), sql);
-        let row = self.plain().query_one_raw(statement).await.unwrap().unwrap();
-        Table::ALL.iter().map(|table| row.try_get("", table.name()).unwrap()).collect()
-    }
-
     async fn new_slot(&mut self, read: &Read) -> Result<Slot, Box<Difference>> {
-        let answer = read.answer(Source::Database(self.plain())).await;
+        let answer = read.answer(Source::Database(self.plain()), &self.plan.schema).await;
         let mut slot =
             Slot { read: read.clone(), tables: read.tables(&self.plan.schema), answer, cached: false };
         self.ask(&mut slot, None).await?;
@@ -198,7 +273,7 @@ impl Run<'_> {
     async fn ask(&mut self, slot: &mut Slot, step: Option<&Step>) -> Result<bool, Box<Difference>> {
         let mut hit = false;
         for first in [true, false] {
-            let cached = slot.read.answer(Source::Cache(self.db)).await;
+            let cached = slot.read.answer(Source::Cache(self.db), &self.plan.schema).await;
             let before = std::mem::replace(&mut self.hits, self.db.cache().stats().total.hits);
             slot.cached = self.hits - before == slot.read.parts();
             self.tally.compared += 1;
@@ -217,7 +292,7 @@ impl Run<'_> {
     }
 
     async fn compare(&mut self, step: &Step) -> Done {
-        let contents = self.read_contents().await;
+        let contents = read_contents(self.plan, self.plain()).await;
         let changed: Vec<Table> = Table::ALL
             .into_iter()
             .zip(contents.iter().zip(&self.contents))
@@ -226,7 +301,7 @@ impl Run<'_> {
             .collect();
         self.contents = contents;
         self.hits = self.db.cache().stats().total.hits;
-        let kind = step.kind(!changed.is_empty());
+        let kind = step.kind(!changed.is_empty(), &self.plan.schema);
         let mut touched = step.tables(&self.plan.schema);
         touched.extend(changed.iter().copied());
         let mut slots = std::mem::take(&mut self.slots);
@@ -237,9 +312,10 @@ impl Run<'_> {
                 continue;
             }
             let (was_cached, mut answer_changed) = (slot.cached, false);
+            let entry = slot.read.kind(&slot.answer);
             let may_change = slot.tables.iter().any(|table| changed.contains(table));
             if may_change || again {
-                let answer = slot.read.answer(Source::Database(self.plain())).await;
+                let answer = slot.read.answer(Source::Database(self.plain()), &self.plan.schema).await;
                 answer_changed = answer != slot.answer;
                 assert!(may_change || !answer_changed, "{:?} depends on more than its tables", slot.read);
                 slot.answer = answer;
@@ -247,9 +323,9 @@ impl Run<'_> {
             let hit = self.ask(slot, Some(step)).await?;
             if let Some(kind) = kind
                 && was_cached
-                && slot.read.kind() != Kind::Rows
+                && entry != Kind::Rows
             {
-                self.tally.count(kind, slot.read.kind(), !hit, answer_changed);
+                self.tally.count(kind, entry, !hit, answer_changed);
             }
         }
         self.slots = slots;
@@ -286,7 +362,8 @@ impl Run<'_> {
                 Ok(())
             }
             Step::Race(write, reads) => {
-                let answers = join_all(reads.iter().map(|read| read.answer(Source::Cache(self.db))));
+                let answers =
+                    join_all(reads.iter().map(|read| read.answer(Source::Cache(self.db), &self.plan.schema)));
                 let (result, _) = join(self.perform(write), answers).await;
                 self.note(&result);
                 Ok(())
@@ -335,8 +412,10 @@ impl Run<'_> {
                         self.note(&result);
                     }
                     Part::Read(read) => {
-                        let cached = read.answer(Source::CacheInTransaction(&transaction)).await;
-                        let direct = read.answer(Source::DatabaseInTransaction(&transaction)).await;
+                        let cached =
+                            read.answer(Source::CacheInTransaction(&transaction), &self.plan.schema).await;
+                        let direct =
+                            read.answer(Source::DatabaseInTransaction(&transaction), &self.plan.schema).await;
                         self.tally.in_transactions += 1;
                         if cached != direct {
                             return Err(self.difference(
@@ -349,8 +428,8 @@ impl Run<'_> {
                         }
                         if outside {
                             self.tally.in_transactions += 1;
-                            let cached = read.answer(Source::Cache(self.db)).await;
-                            let direct = read.answer(Source::Database(self.plain())).await;
+                            let cached = read.answer(Source::Cache(self.db), &self.plan.schema).await;
+                            let direct = read.answer(Source::Database(self.plain()), &self.plan.schema).await;
                             if cached != direct {
                                 let when = "outside, while the transaction is open";
                                 return Err(self.difference(Some(step), read, &cached, &direct, when));

@@ -190,6 +190,11 @@ impl Schema {
         reached
     }
 
+    pub fn reaches_itself(&self, table: Table, keys: bool) -> bool {
+        self.foreign_keys.iter().any(|key| keys && key.table == table && key.target == table)
+            || self.triggers.iter().any(|trigger| trigger.table == table && trigger.target == table)
+    }
+
     /// The schema with one constraint less, in every way.
     pub fn smaller(&self) -> Vec<Self> {
         let mut all = Vec::new();

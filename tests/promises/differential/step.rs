@@ -54,15 +54,20 @@ impl Step {
     }
 
     /// What it counts as; `None` for what is not counted.
-    pub fn kind(&self, changed: bool) -> Option<WriteKind> {
+    pub fn kind(&self, changed: bool, schema: &Schema) -> Option<WriteKind> {
         let writes = self.writes();
+        let reaches = writes.iter().any(|write| {
+            let reached = schema.reach(write.table, write.may_change_keys());
+            // A table that refers to itself counts too, and so does a trigger that writes its row.
+            reached.len() > 1 || schema.reaches_itself(write.table, write.may_change_keys())
+        });
         let indexed = !writes.is_empty() && writes.iter().all(|write| !write.table.indexes().is_empty());
         let shape = match self {
             Self::Write(write) => write.shape(),
             Self::Race(..) => return None,
             Self::Transaction(..) => Shape::Transaction,
         };
-        Some(WriteKind { indexed, changed, shape })
+        Some(WriteKind { indexed, changed, reaches, shape })
     }
 
     /// Does it lock whole tables until it ends, so that nobody outside can read meanwhile?

@@ -11,6 +11,8 @@ pub struct WriteKind {
     pub indexed: bool,
     /// It changed rows. What failed, found no row, or wrote what was there did not.
     pub changed: bool,
+    /// The database may have written other tables with it: cascades, triggers.
+    pub reaches: bool,
     pub shape: Shape,
 }
 
@@ -72,9 +74,10 @@ impl Tally {
 
     /// Writes by key that changed something, on entities with indexes; what is read by key or by
     /// an index column.
-    pub fn pinned(&self) -> Count {
+    pub fn pinned(&self, chosen: impl Fn(WriteKind) -> bool) -> Count {
         self.sum(|write, read| {
-            write.indexed
+            chosen(write)
+                && write.indexed
                 && write.changed
                 && matches!(write.shape, Shape::Insert | Shape::UpdateByKey | Shape::DeleteByKey)
                 && matches!(read, read::Kind::Row | read::Kind::IndexList)
@@ -95,25 +98,17 @@ impl Tally {
             self.hits,
             self.in_transactions
         );
-        let _ = writeln!(
-            text,
-            "| writes | entity | rows changed | row | index list | list | count | join | own | all |\n\
-             |---|---|---|---|---|---|---|---|---|---|"
-        );
         let mut kinds: Vec<WriteKind> = self.entries.keys().map(|(write, _)| *write).collect();
         kinds.dedup();
+        let columns: Vec<String> = read::Kind::COUNTED.iter().map(|kind| format!(" {kind:?} |")).collect();
+        let _ = writeln!(text, "| writes | entity | rows changed | other tables |{} all |", columns.concat());
+        let _ = writeln!(text, "|---|---|---|---|{}---|", "---|".repeat(columns.len()));
         for kind in kinds {
             let indexed = if kind.indexed { "indexed" } else { "not indexed" };
-            let changed = if kind.changed { "yes" } else { "no" };
-            let _ = write!(text, "| {:?} | {indexed} | {changed} |", kind.shape);
-            for column in [
-                read::Kind::Row,
-                read::Kind::IndexList,
-                read::Kind::List,
-                read::Kind::Count,
-                read::Kind::Join,
-                read::Kind::Own,
-            ] {
+            let yes = |yes: bool| if yes { "yes" } else { "no" };
+            let (changed, reaches) = (yes(kind.changed), yes(kind.reaches));
+            let _ = write!(text, "| {:?} | {indexed} | {changed} | {reaches} |", kind.shape);
+            for column in read::Kind::COUNTED {
                 let _ = write!(text, " {} |", self.sum(|write, read| write == kind && read == column).text());
             }
             let _ = writeln!(text, " {} |", self.sum(|write, _| write == kind).text());
@@ -123,8 +118,10 @@ impl Tally {
             writeln!(text, "writes that changed rows: {}", self.sum(|write, _| write.changed).long_text());
         let _ = writeln!(
             text,
-            "writes pinned by key on entities with indexes, rows and index lists: {}",
-            self.pinned().long_text()
+            "writes pinned by key on entities with indexes, rows and index lists: {}; \
+             where no other table is reached: {}",
+            self.pinned(|_| true).long_text(),
+            self.pinned(|write| !write.reaches).long_text()
         );
         text
     }
