@@ -5,6 +5,7 @@
 
 use super::analysis::Dialect;
 use super::from::TableRef;
+use super::function;
 use super::keyword::Kw;
 use super::lexer::Tok;
 use super::scan::{LONGEST_NAME, Scan};
@@ -187,6 +188,10 @@ impl Scan<'_> {
             return None;
         }
         let column: Name = t.name(at)?;
+        let constant = ["true", "false", "unknown"].iter().any(|word| t.is_word(at, word));
+        if column.is_bare() && (constant || function::bare(self.dialect(), t.kw(at)).is_some()) {
+            return None;
+        }
         if column.is_bare() {
             if subject.columns == Columns::Qualified {
                 return None;

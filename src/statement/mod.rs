@@ -64,6 +64,8 @@ fn analyse(dialect: Dialect, sql: &str) -> Analysis {
 #[cfg(test)]
 mod corpus_test;
 #[cfg(test)]
+mod differential_test;
+#[cfg(test)]
 mod filter_test;
 #[cfg(test)]
 mod promises_test;
@@ -71,3 +73,5 @@ mod promises_test;
 mod robustness_test;
 #[cfg(test)]
 mod rows_test;
+#[cfg(test)]
+mod second_opinion;

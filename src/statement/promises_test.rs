@@ -379,6 +379,34 @@ fn a_folded_name_is_bare_and_lower_case() {
     assert_eq!(answer.reads[0].table.fold(), "été");
 }
 
+// case D3
+#[test]
+fn a_word_that_is_a_value_is_no_column() {
+    let sqls = [
+        "t WHERE user = $1",
+        "t WHERE 'x' = CURRENT_USER",
+        "t WHERE TRUE = $1",
+        "t WHERE (a, user) = (1, 2)",
+    ];
+    for sql in sqls {
+        let write = postgres(&format!("DELETE FROM {sql}")).writes.remove(0);
+        assert_eq!(write.scope, Scope::Unknown, "{sql}");
+    }
+    assert_eq!(keys(&postgres("DELETE FROM t WHERE \"user\" = $1"), &["user"]).unwrap(), ["$1"]);
+    assert_eq!(keys(&postgres("DELETE FROM t WHERE t.user = $1"), &["user"]).unwrap(), ["$1"]);
+    assert_eq!(keys(&mysql("DELETE FROM t WHERE user = ?"), &["user"]).unwrap(), ["$1"]);
+}
+
+// case E9
+#[test]
+fn a_call_without_parentheses_is_no_table() {
+    for sql in ["SELECT * FROM user", "SELECT t.a FROM t, current_user", "SELECT * FROM localtime x"] {
+        assert!(postgres(sql).cacheable.is_err(), "{sql}");
+    }
+    assert!(postgres("SELECT * FROM \"user\"").cacheable.is_ok());
+    assert!(mysql("SELECT * FROM user").cacheable.is_ok());
+}
+
 #[test]
 fn a_name_that_postgresql_cuts_off_may_be_any_table() {
     let long = "t".repeat(64);

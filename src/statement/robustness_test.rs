@@ -11,10 +11,10 @@ use super::lexer::{Tok, lex};
 use super::{Analysis, Dialect, Kind, Memo, analyse};
 
 /// A small generator (SplitMix64), so that every run tests the same texts.
-struct Random(u64);
+pub(super) struct Random(pub u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -22,11 +22,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, n: usize) -> usize {
+    pub fn below(&mut self, n: usize) -> usize {
         (self.next() % n as u64) as usize
     }
 
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+    pub fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from[self.below(from.len())]
     }
 }
@@ -34,7 +34,7 @@ impl Random {
 const DIALECTS: [Dialect; 3] = [Dialect::Postgres, Dialect::MySql, Dialect::Sqlite];
 
 /// Where in the text its tokens are, in order. Empty when it cannot be read.
-fn token_places(dialect: Dialect, sql: &str) -> Vec<(usize, usize, bool)> {
+pub(super) fn token_places(dialect: Dialect, sql: &str) -> Vec<(usize, usize, bool)> {
     let Ok(lexed) = lex(dialect, sql) else { return Vec::new() };
     let tokens = lexed.tokens.iter();
     // Case is free in keywords, and in names too where the server folds them.
@@ -43,7 +43,7 @@ fn token_places(dialect: Dialect, sql: &str) -> Vec<(usize, usize, bool)> {
 }
 
 /// The same statement as somebody else would type it.
-fn respelled(dialect: Dialect, sql: &str, random: &mut Random) -> String {
+pub(super) fn respelled(dialect: Dialect, sql: &str, random: &mut Random) -> String {
     let between =
         [" ", "\n", "\t ", " /* c */ ", " /* from users; */ ", " -- join t, u\n ", " /**/ ", "\r\n"];
     let mut text = String::new();

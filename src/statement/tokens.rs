@@ -198,11 +198,14 @@ impl Kw {
             | Prepare | Prepared | Program | Query | Quick | Recover | Refresh | Reindex | Repeatable
             | Reset | Resume | Role | Rule | Savepoint | Schema | Search | Security | Sequence | Session
             | Share | Start | Statement | Stdin | System | SystemTime | Tables | Temp | Transaction
-            | Unlisten | Unlogged | User | Vacuum | Value | Verbose | View | Work | Xa | Sysdate => false,
+            | Unlisten | Unlogged | Vacuum | Value | Verbose | View | Work | Xa | Sysdate => false,
             By | Call | Database | Declare | Describe | Explain | Force | Ignore | Key | Kill | Load
             | Lock | Optimize | Partition | Procedure | Read | Release | Rename | Replace | Rows
             | Trigger | Unlock | Use | Xor => dialect == Dialect::MySql,
-            Only | Offset | Window | Returning | Lateral | Full | TableSample => dialect == Dialect::Postgres,
+            // There `FROM user` is a call.
+            Only | Offset | Window | Returning | Lateral | Full | TableSample | User => {
+                dialect == Dialect::Postgres
+            }
             _ => true,
         }
     }
