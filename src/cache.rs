@@ -15,7 +15,9 @@ use tokio::runtime::Handle;
 
 use crate::{
     CacheBuilder, CacheConfig, CacheError,
-    entity::{CodecError, EntityDescriptor, Registry, RowReader, RowWriter, TableRule, TtlSpec},
+    entity::{
+        CodecError, EntityDescriptor, Registry, RowReader, RowWriter, TableRule, TtlSpec, same_optionals,
+    },
     freshness::{
         Bypass, Freshness, Loaded, Look, Outcome, Payload, PayloadKind, PurgeQueue, PurgeSet, Question,
     },
@@ -121,8 +123,8 @@ impl EntryOptions {
         self.table(entity.table_name())
     }
 
-    /// The entry is made of this table's rows: any write to it purges it. Of a view, name the tables
-    /// behind it.
+    /// The entry is made of this table's rows: any write to it purges it. Of a view, the tables behind it
+    /// count too, as far as a connection with this cache has learned the schema by then.
     pub fn table(mut self, table: impl AsRef<str>) -> Self {
         self.tables.push(bare_name(table.as_ref()));
         self
@@ -310,7 +312,7 @@ impl Cache {
         let question = self.question(key, &options);
         let load = || async {
             let value = load().await?;
-            let payload = match encode_own(&value) {
+            let payload = match encode_own(&value).and_then(|bytes| comes_back(&value, bytes)) {
                 Ok(bytes) => self.storable(own_payload(bytes)),
                 Err(error) => {
                     tracing::warn!(%error, "a loaded value cannot be stored");
@@ -504,7 +506,12 @@ impl Cache {
                 also.push(tag);
             }
         }
-        also.extend(options.tables.iter().map(|table| keys.table(table)));
+        let schema = self.inner.schema();
+        for table in &options.tables {
+            also.push(keys.table(table));
+            let behind = schema.behind(table).into_iter().flat_map(|view| view.reads);
+            also.extend(behind.map(|table| keys.table(&table)));
+        }
         let stem = stem(key).map(|stem| keys.stem(stem));
         also.retain(|tag| Some(tag) != stem.as_ref());
         Question {
@@ -564,6 +571,13 @@ fn encode_own<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     let mut writer = RowWriter::default();
     writer.custom(value)?;
     Ok(writer.finish())
+}
+
+/// The bytes, if the value that they are read back as is the same.
+fn comes_back<T: Serialize + DeserializeOwned>(value: &T, bytes: Vec<u8>) -> Result<Vec<u8>, CodecError> {
+    let mut reader = RowReader::new(&bytes);
+    let back: T = reader.custom()?;
+    if same_optionals(value, &back) { Ok(bytes) } else { Err(CodecError::NotFaithful) }
 }
 
 fn own_payload(bytes: Vec<u8>) -> Payload {

@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statem
 
 use super::{
     effects::Plan,
-    images::{Image, Images},
+    images::{Image, Images, Selected},
 };
 
 /// What a connection is asked to do.
@@ -59,7 +59,8 @@ impl Ask {
 
 impl Answer {
     /// What the answer says of the rows that the statement touched.
-    pub(super) fn images(&self, plan: &Plan, before: Option<Vec<Image>>) -> Images {
+    pub(super) fn images(&self, plan: &Plan, selected: Selected) -> Images {
+        let Selected { before, after } = selected;
         let (affected, returned) = match self {
             Self::Done(result) => (Some(result.rows_affected()), None),
             // One row was asked for; there may have been more.
@@ -74,7 +75,7 @@ impl Answer {
             let policy = plan.policy()?;
             Some(rows.iter().map(|row| Image::read(row, policy)).collect())
         });
-        Images { before, returned, affected }
+        Images { before, returned: returned.or(after), affected }
     }
 
     pub(super) fn done(self) -> Result<ExecResult, DbErr> {

@@ -1,7 +1,7 @@
 //! From a statement to what it makes wrong.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -16,7 +16,7 @@ use crate::{
     cache::Inner,
     entity::{EntityDescriptor, TablePolicy, WriteKind, value_text},
     freshness::PurgeSet,
-    schema::{Change, Columns, Knowledge, Schema},
+    schema::{Change, Columns, Knowledge, Reached, Schema},
     statement::{Analysis, Dialect, Kind, Scope, TransactionVerb, Verb, Write},
 };
 
@@ -213,7 +213,11 @@ impl Inner {
         let policy = self.registry.table(&folded);
         let pre_select = policy.as_deref().and_then(|policy| {
             let limit = self.wants_pre_select(write, analysis.returning, values, policy, schema)?;
-            PreSelect::of(backend, write, values, policy, limit)
+            let select = PreSelect::of(backend, write, values, policy, limit)?;
+            let touched = Touched { write, values, images: &Images::default() };
+            let computes = !analysis.returning
+                && touched.computes_index(policy, |column| schema.generates(&folded, column));
+            Some(if computes && touched.keeps_key(policy) { select.and_after(policy) } else { select })
         });
         let (values, schema) = (values.to_vec(), schema.clone());
         Some(Narrowing { analysis, values, schema, policy, pre_select })
@@ -255,9 +259,9 @@ impl Inner {
     fn add_write(&self, set: &mut WriteSet, touched: &Touched<'_>, schema: &Schema) {
         let write = touched.write;
         let folded: Box<str> = write.table.fold().into();
-        let change = change_of(write);
         let reached = self.reached(write, schema);
-        for (table, what) in &reached {
+        let names_its_rows = !reached.comes_back && !schema.replaces(&folded);
+        for (table, what) in &reached.changes {
             set.tables.insert(table.clone());
             set.rest.tags.insert(self.keys.table(table));
             let policy = self.registry.table(table);
@@ -265,10 +269,10 @@ impl Inner {
             if schema.behind(table).is_some_and(|view| view.reads.is_empty()) {
                 set.add_everything(self);
             }
-            if *table == folded && *what == change {
-                self.add_rows(set, touched, policy.as_deref(), &folded);
-                let plain = schema.is_plain(&folded);
-                let index = policy.as_deref().filter(|_| plain);
+            if *table == folded && names_its_rows {
+                let is_plain = schema.is_plain(&folded);
+                self.add_rows(set, touched, policy.as_deref(), &folded, is_plain);
+                let index = policy.as_deref().filter(|_| is_plain);
                 let tags = index.and_then(|policy| {
                     touched.index_tags(&self.keys, policy, |column| schema.generates(&folded, column))
                 });
@@ -276,11 +280,12 @@ impl Inner {
                 continue;
             }
             // Rows that the database picks. A plain INSERT into a relative changes none of its own.
-            if *what != (Change { inserts: true, ..Change::default() }) {
+            let inserts_alone = *what == Change { inserts: true, ..Change::default() };
+            if !inserts_alone || schema.replaces(table) {
                 set.rest.tags.insert(self.keys.any_row(table));
             }
             let policies = self.registry.table(&folded).zip(policy.clone());
-            let key = schema.only_reference(&folded, table, &reached);
+            let key = schema.only_reference(&folded, table, &reached.changes);
             let tags = key.zip(policies).and_then(|(key, (parent, child))| {
                 touched.referrers_tags(&self.keys, key, (&parent, &child), table)
             });
@@ -289,12 +294,15 @@ impl Inner {
     }
 
     /// What happens to which tables because of a write to one.
-    pub(crate) fn reached(&self, write: &Write, schema: &Schema) -> BTreeMap<Box<str>, Change> {
+    pub(crate) fn reached(&self, write: &Write, schema: &Schema) -> Reached {
         let also = |table: &str| {
             let policy = self.registry.table(table);
             policy.and_then(|policy| policy.rule.also_writes.clone()).unwrap_or_default()
         };
-        schema.reach(&write.table.fold(), change_of(write), also)
+        let folded = write.table.fold();
+        // What conflicts is deleted, which may set off more.
+        let change = if schema.replaces(&folded) { Change::anything() } else { change_of(write) };
+        schema.reach(&folded, change, also)
     }
 
     /// Tags that the table's owner declared for such a write.
@@ -318,9 +326,11 @@ impl Inner {
         touched: &Touched<'_>,
         policy: Option<&TablePolicy>,
         folded: &str,
+        is_plain: bool,
     ) {
         // A plain INSERT changes no row that is there; "no such row" depends on the table's tag.
-        if touched.write.verb == Verb::Insert {
+        let runs_triggers = touched.write.assigned.is_none() && !is_plain;
+        if touched.write.verb == Verb::Insert && !runs_triggers {
             return;
         }
         let keys = policy.and_then(|policy| Some((policy, touched.keys(policy)?)));

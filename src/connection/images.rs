@@ -10,10 +10,17 @@ use crate::entity::{KeyClass, KeyColumn, TablePolicy};
 pub(crate) struct Images {
     /// All of them as they were, locked until the transaction ends.
     pub(crate) before: Option<Vec<Image>>,
-    /// All of them as the statement returned them.
+    /// All of them as they are, returned by the statement or read after it in the same transaction.
     pub(crate) returned: Option<Vec<Image>>,
     /// How many there were, if the database said.
     pub(crate) affected: Option<u64>,
+}
+
+/// What was selected around a statement, in one transaction with it.
+#[derive(Debug, Default)]
+pub(crate) struct Selected {
+    pub(crate) before: Option<Vec<Image>>,
+    pub(crate) after: Option<Vec<Image>>,
 }
 
 /// The key and the index columns of one row.

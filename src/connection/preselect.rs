@@ -1,13 +1,13 @@
 //! The select that reads the rows a write is about to touch.
 
-use std::{collections::HashSet, sync::RwLock};
+use std::{collections::HashSet, fmt::Write as _, sync::RwLock};
 
 use sea_orm::{DbBackend, QueryResult, Statement, Value};
 
 use super::images::Image;
 use crate::{
-    entity::{EntityDescriptor, TablePolicy},
-    statement::{Verb, Write},
+    entity::{EntityDescriptor, KeyColumn, TablePolicy},
+    statement::{self, Verb},
 };
 
 /// A select of the rows that a write will touch, to be sent before it in the same transaction.
@@ -20,13 +20,22 @@ pub(crate) struct PreSelect {
     pub(crate) lock_first: Option<String>,
     /// More rows than this are not worth naming.
     pub(crate) limit: usize,
+    /// The statement computes values that it does not say, so that the rows have to be read once
+    /// more after it: a select of all rows of the table, to which their keys come.
+    after: Option<After>,
+}
+
+#[derive(Clone, Debug)]
+struct After {
+    select: String,
+    key: Vec<KeyColumn>,
 }
 
 impl PreSelect {
     /// `None` if the statement is not one that such a select can stand before.
     pub(crate) fn of(
         backend: DbBackend,
-        write: &Write,
+        write: &statement::Write,
         values: &[Value],
         policy: &TablePolicy,
         limit: usize,
@@ -48,13 +57,53 @@ impl PreSelect {
         let values = filter.bound.iter().map(|position| values.get(*position).cloned());
         let statement = Statement::from_sql_and_values(backend, sql, values.collect::<Option<Vec<_>>>()?);
         let lock_first = (backend == DbBackend::Sqlite).then(|| format!("DELETE FROM {table} WHERE 0"));
-        Some(Self { statement, lock_first, limit })
+        Some(Self { statement, lock_first, limit, after: None })
+    }
+
+    /// Reads the rows once more after the write, if it keeps their keys.
+    pub(crate) fn and_after(mut self, policy: &TablePolicy) -> Self {
+        let key = policy.key.as_ref().filter(|key| key.iter().all(|column| column.plain));
+        if let (Some(entity), Some(key)) = (policy.entities.first(), key) {
+            let (select, _) = select(self.statement.db_backend, policy, entity);
+            self.after = Some(After { select, key: key.clone() });
+        }
+        self
+    }
+
+    /// The select that reads these rows once more, after the write.
+    pub(crate) fn after(&self, before: &[Image]) -> Option<Statement> {
+        let After { select, key } = self.after.as_ref().filter(|_| !before.is_empty())?;
+        let backend = self.statement.db_backend;
+        let mut sql = format!("{select} WHERE ");
+        let mut values = Vec::with_capacity(before.len() * key.len());
+        for (row, image) in before.iter().enumerate() {
+            sql.push_str(if row > 0 { " OR (" } else { "(" });
+            for (part, column) in key.iter().enumerate() {
+                values.push(image.value(column.name)?.clone());
+                let mark = match backend {
+                    DbBackend::Postgres => format!("${}", values.len()),
+                    _ => "?".to_owned(),
+                };
+                let and = if part > 0 { " AND " } else { "" };
+                let _ = write!(sql, "{and}{} = {mark}", quoted(backend, column.name));
+            }
+            sql.push(')');
+        }
+        Some(Statement::from_sql_and_values(backend, sql, values))
     }
 
     /// What the answer says; `None` if there are more rows than it may name.
     pub(crate) fn images(&self, rows: &[QueryResult], policy: &TablePolicy) -> Option<Vec<Image>> {
         (rows.len() <= self.limit).then(|| rows.iter().map(|row| Image::read(row, policy)).collect())
     }
+}
+
+fn quoted(backend: DbBackend, name: &str) -> String {
+    let quote = match backend {
+        DbBackend::MySql => '`',
+        _ => '"',
+    };
+    format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")))
 }
 
 /// Texts of selects that have worked here: in PostgreSQL an error ends the transaction around it, so
@@ -86,11 +135,7 @@ impl Proven {
 /// `SELECT ... FROM table`, and the table: the key and index columns, or all columns as the entity
 /// selects them, if one of those is of a type that only the entity can read.
 fn select(backend: DbBackend, policy: &TablePolicy, entity: &EntityDescriptor) -> (String, String) {
-    let quote = match backend {
-        DbBackend::MySql => '`',
-        _ => '"',
-    };
-    let quoted = |name: &str| format!("{quote}{}{quote}", name.replace(quote, &format!("{quote}{quote}")));
+    let quoted = |name: &str| quoted(backend, name);
     let table = match &entity.schema {
         Some(schema) => format!("{}.{}", quoted(schema), quoted(entity.table)),
         None => quoted(entity.table),

@@ -158,6 +158,15 @@ impl Touched<'_> {
         }
     }
 
+    /// Does it give an index column a value that neither its text nor its bound values say?
+    pub(super) fn computes_index(&self, policy: &TablePolicy, generates: impl Fn(&str) -> bool) -> bool {
+        self.write.verb == Verb::Update
+            && policy.index.iter().any(|column| {
+                let generated = generates(column.name);
+                !self.keeps(column.name, generated) && self.new_values(column, generated).is_none()
+            })
+    }
+
     /// The tags of all values that the touched rows had or have in the table's index columns; `None`
     /// if they are not all known.
     pub(super) fn index_tags(

@@ -21,7 +21,7 @@ use super::{
     ReadThrough, WriteSet,
     ask::{Answer, Ask},
     effects::{Plan, is_quiet},
-    images::Image,
+    images::{Image, Selected},
     preselect::Proven,
 };
 use crate::{
@@ -86,6 +86,17 @@ impl Written {
             all.merge(set, inner);
         }
         all
+    }
+}
+
+/// Marks a transaction as ended when it is dropped, unless it is taken out before.
+struct EndsUnlessBegun<'a>(Option<&'a Writes>);
+
+impl Drop for EndsUnlessBegun<'_> {
+    fn drop(&mut self) {
+        if let Some(writes) = self.0 {
+            writes.end();
+        }
     }
 }
 
@@ -157,6 +168,18 @@ impl CachedTransaction {
         &self.cache
     }
 
+    /// Begins a nested transaction. If that fails, or its future is dropped, the driver rolls the
+    /// outermost one back, and what is written from then on is on its own.
+    async fn begin_nested(
+        &self,
+        begin: impl Future<Output = Result<DatabaseTransaction, DbErr>>,
+    ) -> Result<Self, DbErr> {
+        let mut ends = EndsUnlessBegun(Some(&self.writes));
+        let inner = begin.await?;
+        ends.0 = None;
+        Ok(self.nested(inner))
+    }
+
     /// Notes what a statement will write, before it is sent: if its future is dropped, it may have
     /// been executed all the same. The ticket is for what becomes visible with the statement
     /// itself, whatever becomes of this transaction: a statement that commits makes everything
@@ -207,9 +230,13 @@ impl CachedTransaction {
         let (number, ticket) = self.note(&plan);
         let before = self.select_before(&plan).await?;
         let result = ask.send(&self.inner).await;
+        let after = match &result {
+            Ok(_) => self.select_after(&plan, before.as_deref()).await?,
+            Err(_) => None,
+        };
         let writes = match &result {
             Ok(answer) if plan.can_narrow() => {
-                let images = answer.images(&plan, before);
+                let images = answer.images(&plan, Selected { before, after });
                 plan.narrowed(&self.cache.inner, images)
             }
             // Also after an error: the statement may have had its effect, in whole or in part.
@@ -220,6 +247,15 @@ impl CachedTransaction {
             ticket.deliver().await;
         }
         result
+    }
+
+    /// Reads the rows once more, after the write, if it computed what has to be known.
+    async fn select_after(&self, plan: &Plan, before: Option<&[Image]>) -> Result<Option<Vec<Image>>, DbErr> {
+        let (Some(select), Some(policy), Some(before)) = (plan.pre_select(), plan.policy(), before) else {
+            return Ok(None);
+        };
+        let Some(after) = select.after(before) else { return Ok(None) };
+        Ok(select.images(&self.inner.query_all_raw(after).await?, policy))
     }
 
     /// Reads the rows that a write will touch, if there is something to be gained by it.
@@ -236,13 +272,15 @@ impl CachedTransaction {
         let result = if trusted {
             self.inner.query_all_raw(select.statement.clone()).await
         } else {
-            let savepoint = self.inner.begin().await?;
-            let result = savepoint.query_all_raw(select.statement.clone()).await;
-            if result.is_ok() {
-                savepoint.commit().await?
-            } else {
-                savepoint.rollback().await?
+            // By text: a nested transaction of SeaORM's would count one that the user has ended by text.
+            if self.inner.execute_unprepared("SAVEPOINT sea_orm_cache").await.is_err() {
+                return Ok(None);
             }
+            let result = self.inner.query_all_raw(select.statement.clone()).await;
+            if result.is_err() {
+                self.inner.execute_unprepared("ROLLBACK TO SAVEPOINT sea_orm_cache").await?;
+            }
+            self.inner.execute_unprepared("RELEASE SAVEPOINT sea_orm_cache").await?;
             result
         };
         match result {
@@ -435,7 +473,7 @@ impl TransactionTrait for CachedTransaction {
     type Transaction = Self;
 
     async fn begin(&self) -> Result<Self, DbErr> {
-        Ok(self.nested(self.inner.begin().await?))
+        self.begin_nested(self.inner.begin()).await
     }
 
     async fn begin_with_config(
@@ -443,11 +481,11 @@ impl TransactionTrait for CachedTransaction {
         isolation_level: Option<IsolationLevel>,
         access_mode: Option<AccessMode>,
     ) -> Result<Self, DbErr> {
-        Ok(self.nested(self.inner.begin_with_config(isolation_level, access_mode).await?))
+        self.begin_nested(self.inner.begin_with_config(isolation_level, access_mode)).await
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<Self, DbErr> {
-        Ok(self.nested(self.inner.begin_with_options(options).await?))
+        self.begin_nested(self.inner.begin_with_options(options)).await
     }
 
     async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>

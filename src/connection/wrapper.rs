@@ -13,7 +13,7 @@ use super::{
     CachedTransaction,
     ask::{Answer, Ask},
     effects::{Plan, is_quiet},
-    images::Image,
+    images::Selected,
     preselect::Proven,
     transaction::Seen,
 };
@@ -260,7 +260,10 @@ impl CachedConnection {
                 this.schema.changed();
             }
             let changes = this.schema.changes();
-            let result = this.run(&plan, ask).await;
+            let (result, selected) = match this.run(&plan, ask).await {
+                Ok((answer, selected)) => (Ok(answer), selected),
+                Err(error) => (Err(error), Selected::default()),
+            };
             let concurrent = this.schema.changes() != changes;
             if plan.changes_schema {
                 this.schema.changed();
@@ -270,24 +273,24 @@ impl CachedConnection {
                 let mut writes = plan.writes;
                 writes.add_everything(inner);
                 ticket.narrow(writes.into_purge());
-            } else if let Ok((answer, before)) = &result
+            } else if let Ok(answer) = &result
                 && plan.can_narrow()
             {
-                let images = answer.images(&plan, before.clone());
+                let images = answer.images(&plan, selected);
                 ticket.narrow(plan.narrowed(inner, images).into_purge());
             }
             // Also after an error: the statement may have had its effect, in whole or in part.
             ticket.deliver().await;
-            result.map(|(answer, _)| answer)
+            result
         })
         .await
     }
 
     /// Runs the statement: alone, or behind a select of the rows that it will touch, both in a
     /// transaction of their own.
-    async fn run(&self, plan: &Plan, ask: Ask) -> Result<(Answer, Option<Vec<Image>>), DbErr> {
+    async fn run(&self, plan: &Plan, ask: Ask) -> Result<(Answer, Selected), DbErr> {
         let (Some(select), Some(policy)) = (plan.pre_select(), plan.policy()) else {
-            return Ok((ask.send(&self.inner).await?, None));
+            return Ok((ask.send(&self.inner).await?, Selected::default()));
         };
         let options = TransactionOptions {
             // A transaction that reads first and writes then would fail if another wrote in between.
@@ -297,15 +300,28 @@ impl CachedConnection {
         let transaction = self.inner.begin_with_options(options).await?;
         match transaction.query_all_raw(select.statement.clone()).await {
             Ok(rows) => {
+                let before = select.images(&rows, policy);
                 let answer = ask.send(&transaction).await?;
+                let after = match before.as_deref().and_then(|before| select.after(before)) {
+                    // The rows are there: they were just written here, and are locked.
+                    Some(after) => match transaction.query_all_raw(after).await {
+                        Ok(rows) => select.images(&rows, policy),
+                        // In PostgreSQL that was the end of the transaction.
+                        Err(error) if self.inner.get_database_backend() == DbBackend::Postgres => {
+                            return Err(error);
+                        }
+                        Err(_) => None,
+                    },
+                    None => None,
+                };
                 transaction.commit().await?;
-                Ok((answer, select.images(&rows, policy)))
+                Ok((answer, Selected { before, after }))
             }
             Err(error) => {
                 // It was ours; the statement itself may do better.
                 tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
                 transaction.rollback().await?;
-                Ok((ask.send(&self.inner).await?, None))
+                Ok((ask.send(&self.inner).await?, Selected::default()))
             }
         }
     }

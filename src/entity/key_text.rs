@@ -127,10 +127,12 @@ fn text(value: &Value) -> Option<&str> {
     }
 }
 
-/// Lower case, no trailing spaces; anything that a collation might treat specially is odd.
+/// Lower case, no trailing spaces; what is not printable ASCII is odd. In MariaDB's compiled
+/// collations, no two printable ASCII characters are equal but for case (in the Lithuanian and the
+/// classical Latin one also some letters), and none is ignored.
 fn fold(text: &str) -> KeyText {
     let text = text.trim_end_matches(' ');
-    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    let plain = text.bytes().all(|b| matches!(b, b' '..=b'~'));
     if plain && !text.is_empty() { KeyText::Named(text.to_ascii_lowercase()) } else { KeyText::Odd }
 }
 
@@ -163,7 +165,9 @@ mod tests {
         assert_eq!(tag("ABC"), tag("abc"));
         assert_eq!(tag("abc "), tag("abc"));
         assert_eq!(tag("é"), Some(KeyText::Odd));
-        assert_eq!(tag("a.b"), Some(KeyText::Odd));
+        assert_eq!(tag("a.b"), Some(KeyText::Named("a.b".into())));
+        assert_eq!(tag("A b@c"), Some(KeyText::Named("a b@c".into())));
+        assert_eq!(tag("a\tb"), Some(KeyText::Odd));
         assert_eq!(tag(""), Some(KeyText::Odd));
     }
 }

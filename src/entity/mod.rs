@@ -15,4 +15,4 @@ pub(crate) use fingerprint::{FORMAT, Fingerprint};
 pub(crate) use key_text::{KeyClass, KeyText, value_text};
 pub(crate) use registry::{KeyColumn, Registry, TablePolicy};
 pub use row::Rebuild;
-pub(crate) use row::{CodecError, RowReader, RowWriter, encode_values};
+pub(crate) use row::{CodecError, RowReader, RowWriter, encode_values, same_optionals};

@@ -230,6 +230,16 @@ impl RowWriter {
     }
 }
 
+/// MessagePack writes `Some(None)` as it writes `None`. A format that tells them apart says whether
+/// what was read back is what was written. True for what that format cannot write.
+pub(crate) fn same_optionals<T: Serialize>(value: &T, back: &T) -> bool {
+    let exact = |value: &T| postcard::to_extend(value, Vec::new()).ok();
+    match (exact(value), exact(back)) {
+        (Some(value), Some(back)) => value == back,
+        _ => true,
+    }
+}
+
 /// Reads what a [`RowWriter`] wrote.
 #[derive(Clone, Copy, Debug)]
 pub struct RowReader<'a> {

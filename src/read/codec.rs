@@ -11,7 +11,7 @@ use crate::{
     cache::Inner,
     entity::{
         CodecError, EntityDescriptor, Fingerprint, Rebuild, Registry, RowReader, RowWriter, TagPart,
-        value_text,
+        same_optionals, value_text,
     },
     freshness::{Payload, PayloadKind},
     store::TagKey,
@@ -36,6 +36,11 @@ pub(crate) trait Codec {
 
     /// Writes the value down as its `Debug` says it, if it has one.
     fn debug(_value: &Self::Value, _out: &mut Looks) {}
+
+    /// Is what was read back the same, as far as that can be told by more than writing it again?
+    fn same(_value: &Self::Value, _back: &Self::Value) -> bool {
+        true
+    }
 
     /// Calls back with every row that was read of the entity that tags its entries.
     fn rows(_value: &Self::Value, _with: &mut dyn FnMut(&dyn ColumnText)) {}
@@ -121,7 +126,7 @@ pub(crate) fn encode<C: Codec>(
     let back = C::read(kind, &mut reader)?;
     reader.finish()?;
     let mut again = RowWriter::default();
-    if C::write(&back, &mut again)? != kind || again.finish() != bytes {
+    if C::write(&back, &mut again)? != kind || again.finish() != bytes || !C::same(value, &back) {
         return Err(CodecError::NotFaithful);
     }
     // The same for what is lost on the way out, which writing again does not show.
@@ -408,5 +413,40 @@ impl<T: Serialize + DeserializeOwned> Codec for Custom<T> {
     fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
         rows_only(kind, PayloadKind::Custom)?;
         reader.custom()
+    }
+
+    fn same(value: &Self::Value, back: &Self::Value) -> bool {
+        same_optionals(value, back)
+    }
+}
+
+/// One row of the user's own type, or none. Not `Custom<Option<T>>`: a row that is itself an empty
+/// option is not no row.
+pub(crate) struct OneCustom<T>(PhantomData<T>);
+
+impl<T: Serialize + DeserializeOwned> Codec for OneCustom<T> {
+    type Value = Option<T>;
+    const NAME: &'static str = "one custom";
+
+    fn fingerprint(_: &Registry) -> Fingerprint {
+        Fingerprint::of_type::<T>(&shape_of::<T>())
+    }
+
+    fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError> {
+        let Some(row) = value else { return Ok(PayloadKind::Missing) };
+        writer.custom(row)?;
+        Ok(PayloadKind::Custom)
+    }
+
+    fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
+        if kind == PayloadKind::Missing {
+            return Ok(None);
+        }
+        rows_only(kind, PayloadKind::Custom)?;
+        reader.custom().map(Some)
+    }
+
+    fn same(value: &Self::Value, back: &Self::Value) -> bool {
+        same_optionals(value, back)
     }
 }

@@ -83,7 +83,7 @@ impl Cache {
         };
         for write in &analysis.writes {
             let table = write.table.fold().into_owned();
-            for (reached, change) in self.inner.reached(write, schema) {
+            for (reached, change) in self.inner.reached(write, schema).changes {
                 let itself = *reached == *table;
                 explained.writes.push(ExplainedWrite {
                     what: change_in_words(&change),

@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     answer::answer,
-    codec::{AllModels, AllPairs, Custom, Families, OneModel, OnePair},
+    codec::{AllModels, AllPairs, Custom, Families, OneCustom, OneModel, OnePair},
     question::{ReadOptions, Request},
 };
 use crate::{
@@ -253,7 +253,7 @@ where
             let row = db.query_one_raw(statement.clone()).await?;
             row.map(S::from_raw_query_result).transpose()
         };
-        answer::<Custom<Option<S::Item>>, _, _, _>(db, request, load).await
+        answer::<OneCustom<S::Item>, _, _, _>(db, request, load).await
     }
 
     /// All rows.

@@ -16,7 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 
 pub use catalogue::SchemaReport;
 pub(crate) use catalogue::Surroundings;
-pub(crate) use reach::{Change, Columns};
+pub(crate) use reach::{Change, Columns, Reached};
 pub use watch::Knowledge;
 pub(crate) use watch::SchemaWatch;
 
@@ -42,8 +42,11 @@ pub(crate) struct Table {
     pub(crate) generated: BTreeSet<Box<str>>,
     /// Which rows a reader sees depends on who it is.
     pub(crate) row_security: bool,
-    /// Its rows are kept elsewhere, where others write them.
+    /// Its rows are kept elsewhere, where others write them; or it is a sequence, which changes
+    /// without a write.
     pub(crate) foreign: bool,
+    /// By its own definition a plain INSERT or UPDATE deletes the rows that conflict.
+    pub(crate) replaces: bool,
 }
 
 /// A foreign key, seen from the table that it refers to.
@@ -119,11 +122,16 @@ impl Schema {
             .is_some_and(|table| !table.generated.is_empty() && table.generated.contains(&fold(column)))
     }
 
+    /// Does a plain INSERT or UPDATE delete the rows that conflict?
+    pub(crate) fn replaces(&self, folded: &str) -> bool {
+        self.table(folded).is_some_and(|table| table.replaces)
+    }
+
     /// Does the database do more to the rows of this table than a statement says: triggers, or a
     /// view in front of others?
     pub(crate) fn is_plain(&self, folded: &str) -> bool {
         self.table(folded).is_none_or(|table| {
-            !table.triggers && table.view.is_none() && table.relatives.is_empty() && !table.foreign
+            !table.triggers && table.view.is_none() && table.relatives.is_empty() && !table.replaces
         })
     }
 }

@@ -87,28 +87,41 @@ impl Schema {
         table: &str,
         change: Change,
         also: impl Fn(&str) -> I,
-    ) -> BTreeMap<Box<str>, Change> {
-        let mut reached: BTreeMap<Box<str>, Change> = BTreeMap::new();
+    ) -> Reached {
+        let mut reached = Reached::default();
         let mut open: Vec<(Box<str>, Change)> = vec![(table.into(), change)];
         // Ends: each round adds something to a finite set of tables, flags and columns.
-        while let Some((table, change)) = open.pop() {
-            if !reached.entry(table.clone()).or_default().add(&change) {
+        while let Some((at, change)) = open.pop() {
+            if !reached.changes.entry(at.clone()).or_default().add(&change) {
                 // Also the first visit of a change that does nothing.
                 continue;
             }
-            open.extend(also(&table).into_iter().map(|other| (fold(other.as_ref()), Change::anything())));
-            let Some(known) = self.table(&table) else { continue };
-            open.extend(known.relatives.iter().map(|relative| (relative.clone(), change.clone())));
-            if let Some(view) = &known.view {
-                // What a write through a view does to the tables behind it is for rules to say.
-                open.extend(view.reads.iter().map(|read| (read.clone(), Change::anything())));
+            let mut next: Vec<_> =
+                also(&at).into_iter().map(|other| (fold(other.as_ref()), Change::anything())).collect();
+            if let Some(known) = self.table(&at) {
+                next.extend(known.relatives.iter().map(|relative| (relative.clone(), change.clone())));
+                if let Some(view) = &known.view {
+                    // What a write through a view does to the tables behind it is for rules to say.
+                    next.extend(view.reads.iter().map(|read| (read.clone(), Change::anything())));
+                }
+                for key in &known.referrers {
+                    next.extend(key.reaction(&change).map(|reaction| (key.child.clone(), reaction)));
+                }
             }
-            for key in &known.referrers {
-                open.extend(key.reaction(&change).map(|reaction| (key.child.clone(), reaction)));
-            }
+            reached.comes_back |= next.iter().any(|(other, _)| **other == *table);
+            open.append(&mut next);
         }
         reached
     }
+}
+
+/// The tables that a change reaches.
+#[derive(Debug, Default)]
+pub(crate) struct Reached {
+    /// What happens to each, the change itself included.
+    pub(crate) changes: BTreeMap<Box<str>, Change>,
+    /// It comes back to the table that it began with, where it may touch rows that nobody named.
+    pub(crate) comes_back: bool,
 }
 
 impl Schema {
@@ -121,6 +134,10 @@ impl Schema {
         reached: &BTreeMap<Box<str>, Change>,
     ) -> Option<&ForeignKey> {
         let mut only = None;
+        if origin == child {
+            // It goes on from the rows that refer to the first ones.
+            return None;
+        }
         for (table, change) in reached {
             let Some(known) = self.table(table) else { continue };
             if known.relatives.contains(child) || known.view.is_some() {
@@ -183,7 +200,7 @@ mod tests {
 
     fn reached(schema: &Schema, table: &str, change: Change) -> Vec<String> {
         let all = schema.reach(table, change, |_| None::<&str>);
-        all.into_keys().map(str::into_string).collect()
+        all.changes.into_keys().map(str::into_string).collect()
     }
 
     fn deletes() -> Change {
@@ -230,6 +247,8 @@ mod tests {
         schema.entry("a").referrers.push(key("b", "a_id", "id", Action::Cascade, Action::Cascade));
         schema.entry("b").referrers.push(key("a", "b_id", "id", Action::SetNull, Action::Cascade));
         let all = schema.reach("a", deletes(), |_| None::<&str>);
+        assert!(all.comes_back);
+        let all = all.changes;
         assert_eq!(all.keys().map(|k| &**k).collect::<Vec<_>>(), ["a", "b"]);
         assert_eq!(all["a"].updates, Some(Columns::these(["b_id"])), "set to NULL by b's end");
     }
@@ -242,7 +261,7 @@ mod tests {
         schema.entry("book_2024").relatives.insert("book".into());
         schema.entry("v").view = Some(View { reads: ["book_2024".into()].into(), cacheable: true });
         let also = |table: &str| (table == "book").then_some("Audit");
-        let all = schema.reach("v", updates(&["title"]), also);
+        let all = schema.reach("v", updates(&["title"]), also).changes;
         assert_eq!(all.keys().map(|k| &**k).collect::<Vec<_>>(), ["audit", "book", "book_2024", "v"]);
     }
 

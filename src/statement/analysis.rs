@@ -137,7 +137,8 @@ pub struct Write {
     /// What was true of the touched rows before, and need not be after: the conjuncts of `WHERE`
     /// on assigned columns. With [`assigned`](Self::assigned) it names old and new value.
     pub before: Vec<Conjunct>,
-    /// The columns that `SET` assigns; `None` when they are not known. Empty for a plain insert.
+    /// The columns that `SET` assigns; `None` when they are not known. Empty for a plain insert; `None`
+    /// for one that leaves what is there as it is by an update to itself, whose triggers run.
     pub assigned: Option<Vec<Assignment>>,
     /// The condition of a plain `UPDATE` or `DELETE`, to select the touched rows by. `None` wherever
     /// a select with it could find other rows than the statement does.
@@ -163,9 +164,9 @@ pub struct Filter {
 pub struct Read {
     /// Which table.
     pub table: TableName,
-    /// What the top-level `WHERE` says of every row of this table that can influence the answer.
-    /// [`Scope::Unknown`] unless the text is one plain select that names the table once, in its
-    /// `FROM`; in a join only columns that the table's name or alias qualifies count.
+    /// What `WHERE` says of every row of this table that can influence the answer: that of the query,
+    /// at any depth, in whose `FROM` it stands. [`Scope::Unknown`] unless the text is one select that
+    /// names the table once; in a join only columns that the table's name or alias qualifies count.
     pub scope: Scope,
 }
 

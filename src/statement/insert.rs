@@ -52,10 +52,15 @@ impl Scan<'_> {
         let (behind, rows) = self.source(at, end, env, columns)?;
         self.steps(behind, end, env)?;
         let mut conflict = self.on_conflict(at, end, env)?;
-        if self.assigns_only_itself(at, end) {
+        let only_itself = self.assigns_only_itself(at, end);
+        if only_itself {
             conflict = OnConflict::Keep;
         }
         self.inserted(name, rows.filter(|_| keys_are_used), conflict, replaces);
+        if let Some(write) = self.found.writes.last_mut().filter(|_| only_itself) {
+            // Nothing is given a new value; but the server's triggers for updates run.
+            write.assigned = None;
+        }
         Ok(())
     }
 

@@ -146,7 +146,8 @@ impl Scan<'_> {
             }
             at = self.step(at, end, env)?;
         }
-        if let (true, 1, Some(condition)) = (top && env == NO_ENV, queries, condition) {
+        // Also of a query inside another: rows that its WHERE keeps out have no part in its answer.
+        if let (true, 1, Some(condition)) = (env == NO_ENV, queries, condition) {
             self.scopes_read(&from, condition, end);
         }
         Ok(())

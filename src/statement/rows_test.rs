@@ -41,7 +41,9 @@ fn a_condition_is_told_of_the_table_that_its_columns_belong_to() {
         ("SELECT * FROM t a, u b WHERE a.id = b.id AND b.c = 'x'", "t u[c='x']"),
         ("SELECT * FROM s.t JOIN u ON 1 = 1 WHERE s.t.id = 1", "s.t[id=1] u"),
         ("SELECT * FROM t, (SELECT * FROM u) x WHERE t.id = 1", "t[id=1] u"),
-        ("SELECT * FROM t WHERE t.id = 1 AND EXISTS (SELECT 1 FROM u WHERE u.id = 2)", "t[id=1] u"),
+        ("SELECT * FROM t WHERE t.id = 1 AND EXISTS (SELECT 1 FROM u WHERE u.id = 2)", "t[id=1] u[id=2]"),
+        ("SELECT COUNT(*) FROM (SELECT t.a FROM t WHERE t.shelf = 1) AS x", "t[shelf=1]"),
+        ("SELECT * FROM u WHERE a IN (SELECT b FROM t WHERE t.c = u.c AND t.shelf = 1)", "u t[shelf=1]"),
         ("SELECT count(*) FROM t WHERE shelf = 1 GROUP BY a HAVING a = 2", "t[shelf=1]"),
     ] {
         for dialect in [Dialect::Postgres, Dialect::MySql, Dialect::Sqlite] {
@@ -66,6 +68,9 @@ fn a_condition_is_not_told_where_it_may_mean_other_rows() {
         ("SELECT * FROM t WHERE id = 1 EXCEPT SELECT * FROM u WHERE id = 2", "t u"),
         ("WITH x AS (SELECT 1) SELECT * FROM t WHERE id = 1", "t"),
         ("SELECT * FROM (SELECT * FROM t) x WHERE x.id = 1", "t"),
+        ("SELECT (SELECT max(a) FROM t WHERE u.id = 1) FROM u", "u t"),
+        ("SELECT * FROM (SELECT * FROM t WHERE id = 1 UNION SELECT * FROM u) x", "t u"),
+        ("SELECT * FROM (SELECT * FROM t WHERE id = 1) x, t", "t"),
         ("SELECT * FROM t JOIN u ON 1 = 1 WHERE t.id = 1 OR u.id = 2", "t u"),
         // The name is another table's alias.
         ("SELECT * FROM t a, u AS t WHERE t.id = 1", "t u[id=1]"),

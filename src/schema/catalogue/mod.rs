@@ -103,6 +103,7 @@ struct Facts {
     generated: Vec<(String, String)>,
     row_security: Vec<String>,
     foreign: Vec<String>,
+    replaces: Vec<String>,
 }
 
 impl Default for Facts {
@@ -117,6 +118,7 @@ impl Default for Facts {
             generated: Vec::new(),
             row_security: Vec::new(),
             foreign: Vec::new(),
+            replaces: Vec::new(),
         }
     }
 }
@@ -183,6 +185,9 @@ impl Facts {
         }
         for table in self.foreign {
             schema.entry(&fold(&table)).foreign = true;
+        }
+        for table in self.replaces {
+            schema.entry(&fold(&table)).replaces = true;
         }
         (schema, report)
     }

@@ -34,10 +34,11 @@ const GENERATED: &str = "
     FROM information_schema.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND GENERATION_EXPRESSION IS NOT NULL AND GENERATION_EXPRESSION <> ''";
 
-/// Tables whose rows are in other tables or on other servers.
+/// Tables whose rows are in other tables or on other servers, and sequences.
 const ELSEWHERE: &str = "
     SELECT CAST(TABLE_NAME AS CHAR) AS name FROM information_schema.TABLES
-    WHERE TABLE_SCHEMA = DATABASE() AND ENGINE IN ('FEDERATED', 'CONNECT', 'SPIDER', 'S3', 'MRG_MyISAM')";
+    WHERE TABLE_SCHEMA = DATABASE() AND (TABLE_TYPE = 'SEQUENCE'
+        OR ENGINE IN ('FEDERATED', 'CONNECT', 'SPIDER', 'S3', 'MRG_MyISAM'))";
 
 pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
     for row in rows(db, FOREIGN_KEYS).await? {

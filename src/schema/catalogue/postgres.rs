@@ -61,10 +61,10 @@ const GENERATED: &str = "
     WHERE a.attgenerated <> '' AND NOT a.attisdropped";
 
 const ODD_TABLES: &str = "
-    SELECT c.relname::text AS name, c.relkind = 'f' AS elsewhere, c.relrowsecurity AS row_security
+    SELECT c.relname::text AS name, c.relkind IN ('f', 'S') AS elsewhere, c.relrowsecurity AS row_security
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE (c.relkind = 'f' OR c.relrowsecurity)
+    WHERE (c.relkind IN ('f', 'S') OR c.relrowsecurity)
         AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
 
 pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {

@@ -21,6 +21,11 @@ const GENERATED: &str = "
     FROM sqlite_master m JOIN pragma_table_xinfo(m.name) x
     WHERE m.type = 'table' AND x.hidden IN (2, 3)";
 
+/// Tables whose definition may say `ON CONFLICT REPLACE`.
+const REPLACES: &str = "
+    SELECT tbl_name AS target, sql AS sql FROM sqlite_master
+    WHERE type = 'table' AND sql LIKE '%conflict%' AND sql LIKE '%replace%'";
+
 pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
     for row in rows(db, FOREIGN_KEYS).await? {
         facts.key_parts.push(KeyPart {
@@ -42,6 +47,10 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
     }
     for row in rows(db, GENERATED).await? {
         facts.generated.push((text(&row, "target")?, text(&row, "col")?));
+    }
+    // A comment or a default may hold these words too; then a little more is purged.
+    for row in rows(db, REPLACES).await? {
+        facts.replaces.push(text(&row, "target")?);
     }
     Ok(())
 }

@@ -133,7 +133,6 @@ async fn aggregates_are_of_the_rows_that_are_there() {
 
 // case E3, E10
 #[tokio::test]
-#[ignore = "a selected NULL comes back from the cache as no row at all"]
 async fn a_null_that_was_selected_is_not_no_row() {
     for world in World::all().await {
         let dearest = async || {
