@@ -91,7 +91,11 @@ impl Plan {
 
     /// `None` when the database or the store is not there.
     pub async fn run(&self) -> Option<Result<Outcome, Box<Difference>>> {
-        let cache = builder(self.store, &unique_namespace())?.build().await.unwrap();
+        let mut builder = builder(self.store, &unique_namespace())?;
+        for (table, rule) in self.schema.rules() {
+            builder = builder.table(table.name(), rule);
+        }
+        let cache = builder.build().await.unwrap();
         let database = TestDatabase::create(self.backend).await?;
         let db = connect(&database).await.cached_by(cache);
         let mut run = Run {

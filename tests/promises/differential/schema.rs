@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use sea_orm::Value;
+use sea_orm_cache::TableRule;
 
 use super::{
     random::Random,
@@ -153,6 +154,19 @@ impl Schema {
             0..7 => random.pick(&Table::ALL),
             _ => random.pick(&self.busy),
         }
+    }
+
+    /// What has to be declared of the triggers: the tables that they write. Of a trigger that writes
+    /// the row itself the cache knows from the catalogue, unless something is declared of the table.
+    pub fn rules(&self) -> Vec<(Table, TableRule)> {
+        let elsewhere = |table: Table| {
+            self.triggers.iter().any(|trigger| trigger.table == table && trigger.target != table)
+        };
+        let rule = |table: Table| {
+            let triggers = self.triggers.iter().filter(|trigger| trigger.table == table);
+            triggers.fold(TableRule::new(), |rule, trigger| rule.also_writes(trigger.target.name()))
+        };
+        Table::NODES.into_iter().filter(|table| elsewhere(*table)).map(|table| (table, rule(table))).collect()
     }
 
     pub fn has_view(&self) -> bool {

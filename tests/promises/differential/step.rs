@@ -5,7 +5,7 @@ use super::{
     read::Read,
     schema::Schema,
     tables::Table,
-    tally::WriteKind,
+    tally::{Group, WriteKind},
     write::{Form, Shape, Write},
 };
 
@@ -61,13 +61,13 @@ impl Step {
             // A table that refers to itself counts too, and so does a trigger that writes its row.
             reached.len() > 1 || schema.reaches_itself(write.table, write.may_change_keys())
         });
-        let indexed = !writes.is_empty() && writes.iter().all(|write| !write.table.indexes().is_empty());
+        let group = Group::of(writes.iter().map(|write| write.table));
         let shape = match self {
             Self::Write(write) => write.shape(),
             Self::Race(..) => return None,
             Self::Transaction(..) => Shape::Transaction,
         };
-        Some(WriteKind { indexed, changed, reaches, shape })
+        Some(WriteKind { group, changed, reaches, shape })
     }
 
     /// Does it lock whole tables until it ends, so that nobody outside can read meanwhile?

@@ -2,18 +2,42 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{read, write::Shape};
+use super::{read, tables::Table, write::Shape};
 
 /// What a write was, for the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WriteKind {
-    /// Its table has an entity with indexes.
-    pub indexed: bool,
+    pub group: Group,
     /// It changed rows. What failed, found no row, or wrote what was there did not.
     pub changed: bool,
     /// The database may have written other tables with it: cascades, triggers.
     pub reaches: bool,
     pub shape: Shape,
+}
+
+/// What is declared of the tables that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// Indexes, and the key and these columns are integers.
+    Indexed,
+    /// Indexes, and the key or one of these columns is text: several texts share a tag.
+    IndexedText,
+    NotIndexed,
+    /// Several tables, of several groups.
+    Mixed,
+}
+
+impl Group {
+    pub fn of(tables: impl IntoIterator<Item = Table>) -> Self {
+        let group = |table| match table {
+            Table::Node0 | Table::Node1 => Self::Indexed,
+            Table::Node4 | Table::Label => Self::IndexedText,
+            Table::Node2 | Table::Node3 | Table::Link | Table::View => Self::NotIndexed,
+        };
+        let mut groups = tables.into_iter().map(group);
+        let Some(first) = groups.next() else { return Self::Mixed };
+        if groups.all(|group| group == first) { first } else { Self::Mixed }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,7 +101,6 @@ impl Tally {
     pub fn pinned(&self, chosen: impl Fn(WriteKind) -> bool) -> Count {
         self.sum(|write, read| {
             chosen(write)
-                && write.indexed
                 && write.changed
                 && matches!(write.shape, Shape::Insert | Shape::UpdateByKey | Shape::DeleteByKey)
                 && matches!(read, read::Kind::Row | read::Kind::IndexList)
@@ -104,10 +127,9 @@ impl Tally {
         let _ = writeln!(text, "| writes | entity | rows changed | other tables |{} all |", columns.concat());
         let _ = writeln!(text, "|---|---|---|---|{}---|", "---|".repeat(columns.len()));
         for kind in kinds {
-            let indexed = if kind.indexed { "indexed" } else { "not indexed" };
             let yes = |yes: bool| if yes { "yes" } else { "no" };
             let (changed, reaches) = (yes(kind.changed), yes(kind.reaches));
-            let _ = write!(text, "| {:?} | {indexed} | {changed} | {reaches} |", kind.shape);
+            let _ = write!(text, "| {:?} | {:?} | {changed} | {reaches} |", kind.shape, kind.group);
             for column in read::Kind::COUNTED {
                 let _ = write!(text, " {} |", self.sum(|write, read| write == kind && read == column).text());
             }
@@ -116,13 +138,15 @@ impl Tally {
         let _ = writeln!(text, "overall: {}", self.sum(|_, _| true).long_text());
         let _ =
             writeln!(text, "writes that changed rows: {}", self.sum(|write, _| write.changed).long_text());
-        let _ = writeln!(
-            text,
-            "writes pinned by key on entities with indexes, rows and index lists: {}; \
-             where no other table is reached: {}",
-            self.pinned(|_| true).long_text(),
-            self.pinned(|write| !write.reaches).long_text()
-        );
+        for group in [Group::Indexed, Group::IndexedText] {
+            for reaches in [false, true] {
+                let _ = writeln!(
+                    text,
+                    "writes pinned by key, {group:?}, other tables reached: {reaches}, rows and index lists: {}",
+                    self.pinned(|write| write.group == group && write.reaches == reaches).long_text()
+                );
+            }
+        }
         text
     }
 }

@@ -174,16 +174,12 @@ impl Form {
             29..32 => Self::ActiveDelete(key),
             32..34 => Self::ReadAndDelete(key),
             34..38 => Self::Insert(new(random), how),
-            38..45 => {
-                Self::InsertMany(random.several(1, 3, new), Conflict::random(table, schema, random), how)
-            }
+            38..45 => Self::InsertMany(several(table, random), Conflict::random(table, schema, random), how),
             45..49 => Self::Update(key, changed(table, random), how),
             49..58 => Self::UpdateMany(Filter::random(table, random), changes(table, random), how),
             58..61 => Self::DeleteById(key, how),
             61..65 => Self::DeleteMany(narrow(table, random), how),
-            65..71 => {
-                Self::RawInsert(random.several(1, 3, new), Conflict::random(table, schema, random), via)
-            }
+            65..71 => Self::RawInsert(several(table, random), Conflict::random(table, schema, random), via),
             71..80 => Self::RawUpdate(Filter::random(table, random), changes(table, random), via),
             80..84 => Self::RawDelete(narrow(table, random), via),
             84..87 => Self::Replace(new(random), via),
@@ -221,6 +217,15 @@ impl Conflict {
             }
         }
     }
+}
+
+/// One to three rows with the same columns.
+fn several(table: Table, random: &mut Random) -> Vec<Row> {
+    let given = !table.is_node() || !random.once_in(4);
+    random.several(1, 3, |random| {
+        let key = given.then(|| values::key(table, random));
+        values::row(table, key.as_ref(), random)
+    })
 }
 
 /// What a delete is to hit: not too much, or the tables would be empty most of the time.
