@@ -63,11 +63,13 @@ pub enum Kind {
     Count,
     Join,
     Own,
+    /// Anything read from the view.
+    View,
 }
 
 impl Kind {
     /// Those that the figures show.
-    pub const COUNTED: [Self; 8] = [
+    pub const COUNTED: [Self; 9] = [
         Self::Row,
         Self::NoRow,
         Self::IndexList,
@@ -76,6 +78,7 @@ impl Kind {
         Self::Count,
         Self::Join,
         Self::Own,
+        Self::View,
     ];
 }
 
@@ -166,9 +169,10 @@ impl Read {
             other => pinned(other),
         };
         match &self.form {
+            Form::ByIds(_) => Kind::Rows,
+            _ if self.table == Table::View => Kind::View,
             Form::ById(_) if answer == "Ok(None)" => Kind::NoRow,
             Form::ById(_) => Kind::Row,
-            Form::ByIds(_) => Kind::Rows,
             Form::List(filter) if pinned(filter) => Kind::IndexList,
             Form::List(filter)
             | Form::Largest(filter)
@@ -341,8 +345,15 @@ fn titles<E: EntityTrait>(rows: Vec<E::Model>) -> Vec<String> {
     rows.iter().map(|row| format!("{row:?}")).collect()
 }
 
+/// Errors by what they say, without where in its source the database found them.
 fn show<T: Debug>(answer: Result<T, DbErr>) -> String {
-    format!("{answer:?}")
+    match answer {
+        Ok(answer) => format!("Ok({answer:?})"),
+        Err(error) => {
+            let text = error.to_string();
+            format!("Err({})", text.split(" at line ").next().unwrap_or_default())
+        }
+    }
 }
 
 /// A search for NULL by `=` finds nothing.

@@ -330,6 +330,9 @@ impl Run<'_> {
                 && entry != Kind::Rows
             {
                 self.tally.count(kind, entry, !hit, answer_changed);
+                if !hit && !answer_changed {
+                    self.tally.example(kind, entry, || format!("{:?} by {step:?}", slot.read));
+                }
             }
         }
         self.slots = slots;

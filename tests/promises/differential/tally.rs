@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{read, tables::Table, write::Shape};
 
+/// Needless purges that are reported.
+const EXAMPLES: usize = 12;
+
 /// What a write was, for the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WriteKind {
@@ -60,6 +63,8 @@ pub struct Tally {
     pub in_transactions: u64,
     pub hits: u64,
     pub schemas: u64,
+    /// Some of the purges by writes pinned by key that were needless.
+    pub needless: Vec<String>,
     pub entries: BTreeMap<(WriteKind, read::Kind), Count>,
 }
 
@@ -81,6 +86,8 @@ impl Tally {
         self.in_transactions += other.in_transactions;
         self.hits += other.hits;
         self.schemas += other.schemas;
+        self.needless.extend(other.needless.iter().cloned());
+        self.needless.truncate(EXAMPLES);
         for (kind, count) in &other.entries {
             self.entries.entry(*kind).or_default().add(*count);
         }
@@ -96,15 +103,26 @@ impl Tally {
         sum
     }
 
+    /// Is it one of those that ought to be precise: rows and index lists of entities with indexes,
+    /// after a write by key that changed something?
+    fn is_pinned(write: WriteKind, read: read::Kind) -> bool {
+        write.changed
+            && matches!(write.shape, Shape::Insert | Shape::UpdateByKey | Shape::DeleteByKey)
+            && matches!(read, read::Kind::Row | read::Kind::IndexList)
+    }
+
+    /// Remembers a needless purge, if one would not have expected it.
+    pub fn example(&mut self, write: WriteKind, read: read::Kind, text: impl FnOnce() -> String) {
+        let expected = write.group != Group::Indexed || write.reaches || !Self::is_pinned(write, read);
+        if !expected && self.needless.len() < EXAMPLES {
+            self.needless.push(text());
+        }
+    }
+
     /// Writes by key that changed something, on entities with indexes; what is read by key or by
     /// an index column.
     pub fn pinned(&self, chosen: impl Fn(WriteKind) -> bool) -> Count {
-        self.sum(|write, read| {
-            chosen(write)
-                && write.changed
-                && matches!(write.shape, Shape::Insert | Shape::UpdateByKey | Shape::DeleteByKey)
-                && matches!(read, read::Kind::Row | read::Kind::IndexList)
-        })
+        self.sum(|write, read| chosen(write) && Self::is_pinned(write, read))
     }
 
     pub fn report(&self) -> String {
@@ -146,6 +164,9 @@ impl Tally {
                     self.pinned(|write| write.group == group && write.reaches == reaches).long_text()
                 );
             }
+        }
+        for example in &self.needless {
+            let _ = writeln!(text, "needless: {example}");
         }
         text
     }
