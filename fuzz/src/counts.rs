@@ -13,7 +13,7 @@ pub static FILTERS_RUN: AtomicU64 = AtomicU64::new(0);
 /// One more; the first says from time to time how many of each there were.
 pub fn count(what: &AtomicU64) {
     let n = what.fetch_add(1, Ordering::Relaxed) + 1;
-    if std::ptr::eq(what, &TEXTS) && n % 1_000_000 == 0 {
+    if std::ptr::eq(what, &TEXTS) && n % 500_000 == 0 {
         let of = |what: &AtomicU64| what.load(Ordering::Relaxed);
         eprintln!(
             "texts {n}, accepted by PostgreSQL {}, by SQLite {}, cacheable {}; run: selects with a scope {}, \

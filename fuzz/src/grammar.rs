@@ -8,29 +8,16 @@ pub struct Grammar<'r> {
     pub dialect: u8,
     /// How much more may be nested.
     pub fuel: usize,
+    /// What the tables in sight are called.
+    pub labels: Vec<String>,
 }
-
-const TABLES: &[&str] = &["t", "u", "v", "w", "t", "u", "cake", "main.t", "\"T\"", "temp.z"];
-const COLUMNS: &[&str] = &["id", "a", "b", "c", "t.id", "u.id", "x.id", "x.a", "y.b", "\"id\"", "t.a", "u.b"];
+const TABLES: &[&str] =
+    &["t", "u", "v", "w", "t", "u", "t", "u", "t", "u", "z", "cake", "main.t", "\"T\"", "temp.z"];
+const COLUMNS: &[&str] = &["id", "a", "b", "c", "id", "\"id\""];
+const STRANGE: &[&str] = &["t.id", "u.id", "x.id", "x.a", "y.b", "z.c", "user", "rowid", "TRUE", "v.a"];
 const ALIASES: &[&str] = &["x", "y", "t", "u", "AS x", "AS y", "AS \"X\"", "AS t", "z", "", "", "", ""];
-const VALUES: &[&str] = &[
-    "1",
-    "2",
-    "'x'",
-    "'1'",
-    "NULL",
-    "-1",
-    "3.5",
-    "?",
-    "?",
-    "?1",
-    "?2",
-    "$1",
-    "$2",
-    "'it''s'",
-    "TRUE",
-    "'2020-01-01'",
-];
+const VALUES: &[&str] =
+    &["1", "2", "'x'", "'1'", "NULL", "-1", "3.5", "'it''s'", "TRUE", "'2020-01-01'", "3", "'X'"];
 const PURE: &[&str] =
     &["lower", "abs", "coalesce", "length", "max", "count", "min", "sum", "upper", "nullif"];
 const ODD: &[&str] = &[
@@ -47,6 +34,27 @@ const ODD: &[&str] = &[
 ];
 
 impl Grammar<'_> {
+    fn value(&mut self) -> String {
+        let placeholders: &[&str] = match self.dialect {
+            b'p' => &["$1", "$2", "$3", "$1::int"],
+            b's' => &["?", "?", "?1", "?2", ":a", "?3"],
+            _ => &["?"],
+        };
+        if self.random.once_in(3) { self.one(placeholders) } else { self.one(VALUES) }
+    }
+
+    fn column(&mut self) -> String {
+        if self.random.once_in(25) {
+            return self.one(STRANGE);
+        }
+        let column = self.one(COLUMNS);
+        match self.labels.len() {
+            0 => column,
+            1 if self.random.once_in(2) => column,
+            n => format!("{}.{column}", self.labels[self.random.below(n)]),
+        }
+    }
+
     fn spend(&mut self) -> bool {
         self.fuel = self.fuel.saturating_sub(1);
         self.fuel > 0
@@ -149,27 +157,34 @@ impl Grammar<'_> {
     }
 
     fn core(&mut self) -> String {
+        let outer = std::mem::take(&mut self.labels);
+        let from = self.from();
+        // A correlated subquery sees the tables around it too.
+        if self.random.once_in(4) {
+            self.labels.extend(outer.iter().cloned());
+        }
         let distinct = self.one(&["", "", "", "DISTINCT ", "ALL "]);
         let list = match self.random.below(6) {
             0 => "*".to_owned(),
             1 => format!("{}, {}", self.expression(), self.expression()),
-            2 => "count(*), max(a)".to_owned(),
-            3 => "t.*".to_owned(),
+            2 => format!("count(*), max({})", self.column()),
+            3 => self.labels.first().map_or("*".to_owned(), |label| format!("{label}.*")),
             4 => format!("{} AS {}", self.expression(), self.one(&["x", "id", "\"from\"", "t"])),
-            _ => self.one(COLUMNS),
+            _ => self.column(),
         };
-        let mut text = format!("SELECT {distinct}{list} FROM {}", self.from());
-        if self.random.below(3) > 0 {
+        let mut text = format!("SELECT {distinct}{list} FROM {from}");
+        if self.random.below(4) > 0 {
             text += &format!(" WHERE {}", self.condition());
         }
         if self.random.once_in(6) {
-            text += &self.one(&[
-                " GROUP BY a",
-                " GROUP BY a HAVING count(*) > 1",
-                " GROUP BY 1 HAVING id = 1",
-                " WINDOW o AS (ORDER BY id)",
-            ]);
+            let column = self.column();
+            text += &match self.random.below(3) {
+                0 => format!(" GROUP BY {column}"),
+                1 => format!(" GROUP BY {column} HAVING count(*) > 1"),
+                _ => format!(" WINDOW o AS (ORDER BY {column})"),
+            };
         }
+        self.labels = outer;
         text
     }
 
@@ -190,43 +205,54 @@ impl Grammar<'_> {
 
     fn item(&mut self) -> String {
         let alias = self.one(ALIASES);
-        if !self.spend() {
-            return format!("{} {alias}", self.one(TABLES));
-        }
-        match self.random.below(12) {
+        let table = self.one(TABLES);
+        let label = if alias.is_empty() { bare(&table) } else { alias.trim_start_matches("AS ").to_owned() };
+        let shape = if self.spend() { self.random.below(16) } else { 15 };
+        let text = match shape {
             0 => format!("({}) {alias}", self.query()),
-            1 => format!("({}) {alias}", self.from()),
+            1 => {
+                let outer = self.labels.len();
+                let group = self.from();
+                if !alias.is_empty() {
+                    self.labels.truncate(outer);
+                    self.labels.push(label);
+                }
+                return format!("({group}) {alias}");
+            }
             2 => format!("json_each('[1,2]') {alias}"),
-            3 => format!("generate_series(1, 2) {alias}"),
+            3 if self.dialect == b'p' => format!("generate_series(1, 2) {alias}"),
             4 if self.dialect == b'p' => format!("LATERAL ({}) {alias}", self.query()),
-            5 if self.dialect == b'p' => format!("ONLY {} {alias}", self.one(TABLES)),
-            6 if self.dialect == b's' => format!("{} {alias} NOT INDEXED", self.one(TABLES)),
-            _ => format!("{} {alias}", self.one(TABLES)),
-        }
+            5 if self.dialect == b'p' => format!("ONLY {table} {alias}"),
+            6 if self.dialect == b's' => format!("{table} {alias} NOT INDEXED"),
+            _ => format!("{table} {alias}"),
+        };
+        self.labels.push(label);
+        text
     }
 
     fn condition(&mut self) -> String {
         let mut text = self.conjunct();
         for _ in 0..self.random.below(3) {
-            let word = self.one(&[" AND ", " AND ", " AND ", " OR ", " || ", " = ", " IS "]);
+            let word =
+                self.one(&[" AND ", " AND ", " AND ", " AND ", " AND ", " OR ", " || ", " = ", " IS "]);
             text += &format!("{word}{}", self.conjunct());
         }
         text
     }
 
     fn conjunct(&mut self) -> String {
-        let column = self.one(COLUMNS);
-        let value = self.one(VALUES);
+        let column = self.column();
+        let value = self.value();
         if !self.spend() {
             return format!("{column} = {value}");
         }
         match self.random.below(20) {
             0..=5 => format!("{column} = {value}"),
             6 => format!("{value} = {column}"),
-            7 => format!("{column} IN ({value}, {})", self.one(VALUES)),
+            7 => format!("{column} IN ({value}, {})", self.value()),
             8 => format!("{column} IN ({})", self.query()),
-            9 => format!("({column}, {}) = ({value}, {})", self.one(COLUMNS), self.one(VALUES)),
-            10 => format!("({column}, {}) IN (({value}, {}), (1, 2))", self.one(COLUMNS), self.one(VALUES)),
+            9 => format!("({column}, {}) = ({value}, {})", self.column(), self.value()),
+            10 => format!("({column}, {}) IN (({value}, {}), (1, 2))", self.column(), self.value()),
             11 => format!("({})", self.condition()),
             12 => format!("NOT {}", self.conjunct()),
             13 => format!("EXISTS ({})", self.query()),
@@ -237,7 +263,7 @@ impl Grammar<'_> {
                 self.expression(),
                 self.conjunct()
             ),
-            16 => format!("{column} IN {}", self.one(TABLES)),
+            16 if self.dialect == b's' => format!("{column} IN {}", self.one(TABLES)),
             17 => format!("{column} LIKE 'x%' ESCAPE '!'"),
             18 => format!("{column} IS NOT DISTINCT FROM {value}"),
             _ => format!("{} = {}", self.expression(), self.expression()),
@@ -246,20 +272,24 @@ impl Grammar<'_> {
 
     pub fn expression(&mut self) -> String {
         if !self.spend() {
-            return self.one(VALUES);
+            return self.value();
         }
         match self.random.below(16) {
-            0..=3 => self.one(COLUMNS),
-            4 | 5 => self.one(VALUES),
+            0..=3 => self.column(),
+            4 | 5 => self.value(),
             6 => format!("{}({})", self.one(PURE), self.expression()),
-            7 => format!("{}({})", self.one(ODD), self.one(&["", "", "a", "'now'", "?"])),
+            7 if self.random.once_in(3) => {
+                format!("{}({})", self.one(ODD), self.one(&["", "", "a", "'now'", "1"]))
+            }
             8 => format!("({})", self.query()),
             9 => format!("{} + {}", self.expression(), self.expression()),
             10 => format!("CAST({} AS TEXT)", self.expression()),
             11 => format!("count(*) FILTER (WHERE {}) OVER (PARTITION BY a ORDER BY b)", self.condition()),
-            12 => self.one(&["current_timestamp", "current_user", "CURRENT_DATE", "localtime", "user"]),
-            13 => format!("trim(both 'x' from {})", self.expression()),
-            14 => format!("{}::text", self.expression()),
+            12 if self.random.once_in(3) => {
+                self.one(&["current_timestamp", "current_user", "CURRENT_DATE", "localtime", "user"])
+            }
+            13 if self.dialect != b's' => format!("trim(both 'x' from {})", self.expression()),
+            14 if self.dialect == b'p' => format!("{}::text", self.expression()),
             _ => format!("CASE {} WHEN 1 THEN 2 END", self.expression()),
         }
     }
@@ -273,63 +303,93 @@ impl Grammar<'_> {
     }
 
     fn update(&mut self) -> String {
-        let or =
-            self.one(&["", "", "", "", "OR REPLACE ", "OR IGNORE ", "ONLY ", "IGNORE ", "LOW_PRIORITY "]);
-        let alias = self.one(&["", "", "", "AS x", "x", "NOT INDEXED"]);
-        let mut text = format!("UPDATE {or}{} {alias} SET {}", self.one(TABLES), self.sets());
+        let or = match (self.random.below(4), self.dialect) {
+            (0, b's') => self.one(&["OR REPLACE ", "OR IGNORE "]),
+            (0, b'p') => "ONLY ".to_owned(),
+            (0, _) => self.one(&["IGNORE ", "LOW_PRIORITY "]),
+            _ => String::new(),
+        };
+        let (target, outer) = self.target();
+        let mut text = format!("UPDATE {or}{target} SET {}", self.sets());
         if self.random.once_in(6) {
             text += &format!(" FROM {}", self.from());
         }
-        text + &self.tail()
+        text += &self.tail();
+        self.labels = outer;
+        text
+    }
+
+    /// A table to write, with its alias; and the labels in sight before.
+    fn target(&mut self) -> (String, Vec<String>) {
+        let table = self.one(TABLES);
+        let alias = self.one(&["", "", "", "", "AS x", "x"]);
+        let label = if alias.is_empty() { bare(&table) } else { "x".to_owned() };
+        (format!("{table} {alias}"), std::mem::replace(&mut self.labels, vec![label]))
     }
 
     fn delete(&mut self) -> String {
-        let alias = self.one(&["", "", "", "AS x", "x", "NOT INDEXED", "USING u"]);
-        format!("DELETE FROM {} {alias}{}", self.one(TABLES), self.tail())
+        let (target, outer) = self.target();
+        let using = if self.dialect == b's' { "" } else { self.random.pick(&["", "", "", "", "USING u"]) };
+        let text = format!("DELETE FROM {target} {using}{}", self.tail());
+        self.labels = outer;
+        text
     }
 
     fn tail(&mut self) -> String {
-        let mut text =
-            if self.random.below(8) > 0 { format!(" WHERE {}", self.condition()) } else { String::new() };
-        if self.random.once_in(8) {
+        let mut text = String::new();
+        if self.random.below(8) > 0 {
+            text += &format!(" WHERE {}", self.condition());
+        }
+        if self.dialect == b'm' && self.random.once_in(6) {
             text += &self.one(&[" ORDER BY a LIMIT 1", " LIMIT 1"]);
         }
         if self.random.once_in(5) {
-            text += &self.one(&[
+            let returned = [
                 " RETURNING *",
                 " RETURNING id, a AS x",
                 " RETURNING (SELECT max(id) FROM u)",
                 " RETURNING random()",
-            ]);
+            ];
+            text += &self.one(&returned);
         }
         text
     }
 
     fn insert(&mut self) -> String {
-        let or = self.one(&["", "", "", "OR REPLACE ", "OR IGNORE "]);
+        let or = match self.dialect {
+            b's' => self.one(&["", "", "", "OR REPLACE ", "OR IGNORE "]),
+            _ => String::new(),
+        };
+        let outer = std::mem::take(&mut self.labels);
         let columns = self.one(&["(id, a)", "(id, b)", "", "(a, id)", "(\"id\", \"c\")"]);
         let source = match self.random.below(6) {
             0 => self.query(),
             1 => "DEFAULT VALUES".to_owned(),
             2 => format!(
                 "VALUES ({}, {}), ({}, {})",
-                self.one(VALUES),
-                self.one(VALUES),
+                self.value(),
+                self.value(),
                 self.expression(),
-                self.one(VALUES)
+                self.value()
             ),
             3 => format!("{}{}", self.with(), self.query()),
-            _ => format!("VALUES ({}, {})", self.one(VALUES), self.expression()),
+            _ => format!("VALUES ({}, {})", self.value(), self.expression()),
         };
         let conflict = match self.random.below(8) {
             0 => " ON CONFLICT DO NOTHING".to_owned(),
             1 => format!(" ON CONFLICT (id) DO UPDATE SET {}", self.sets()),
             2 => format!(" ON CONFLICT (id) DO UPDATE SET a = excluded.a WHERE {}", self.condition()),
-            3 => format!(" ON DUPLICATE KEY UPDATE {}", self.sets()),
+            3 if self.dialect == b'm' => format!(" ON DUPLICATE KEY UPDATE {}", self.sets()),
             4 => format!(" ON CONFLICT (a) DO NOTHING ON CONFLICT (id) DO UPDATE SET {}", self.sets()),
             _ => String::new(),
         };
         let returning = self.one(&["", "", "", "", " RETURNING *", " RETURNING id"]);
+        self.labels = outer;
         format!("INSERT {or}INTO {} {columns} {source}{conflict}{returning}", self.one(TABLES))
     }
+}
+
+/// A name without its schema.
+fn bare(table: &str) -> String {
+    table.rsplit('.').next().unwrap_or(table).to_owned()
 }

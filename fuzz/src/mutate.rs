@@ -193,10 +193,12 @@ pub fn mutate(data: &[u8], most: usize, seed: u32) -> Vec<u8> {
     let text = String::from_utf8_lossy(data);
     let (dialect, sql) = match text.as_bytes().first() {
         Some(b'p' | b'm' | b's') if !random.once_in(50) => (text.as_bytes()[0], &text[1..]),
-        _ => (*b"psm".get(random.below(3)).unwrap_or(&b's'), ""),
+        _ => (b"ppssm"[random.below(5)], ""),
     };
-    let mut tokens = split(sql);
-    for _ in 0..=random.below(4) {
+    // A text of its own as often as not: what is mutated too often is no SQL any more.
+    let mut tokens = if random.once_in(2) { Vec::new() } else { split(sql) };
+    let changes = if tokens.is_empty() || random.below(4) > 0 { 1 } else { 2 + random.below(3) };
+    for _ in 0..changes {
         change(&mut tokens, dialect, &mut random);
     }
     let mut out = String::from(dialect as char);
@@ -244,11 +246,11 @@ fn split(sql: &str) -> Vec<String> {
 fn change(tokens: &mut Vec<String>, dialect: u8, random: &mut Random) {
     let fuel = 1 + random.below(24);
     let grammar = |random: &mut Random, whole: bool| {
-        let mut grammar = Grammar { random, dialect, fuel };
+        let mut grammar = Grammar { random, dialect, fuel, labels: Vec::new() };
         if whole { grammar.statement() } else { grammar.expression() }
     };
     if tokens.is_empty() {
-        *tokens = if random.once_in(2) {
+        *tokens = if random.once_in(8) {
             split(&SEEDS[random.below(SEEDS.len())][1..])
         } else {
             vec![grammar(random, true)]
@@ -289,7 +291,7 @@ fn change(tokens: &mut Vec<String>, dialect: u8, random: &mut Random) {
         }
         8 => tokens.insert(at, random.pick(&[" /* c */ ", "-- c\n", "\n", "/**/", " /* ' */ "]).to_owned()),
         9 => tokens[at] = grammar(random, false),
-        10 => tokens[at] = format!("({})", Grammar { random, dialect, fuel }.query()),
+        10 => tokens[at] = format!("({})", Grammar { random, dialect, fuel, labels: Vec::new() }.query()),
         11 => drop(tokens.splice(at..until, [format!(" {} ", grammar(random, false))])),
         12 if random.once_in(3) => *tokens = vec![grammar(random, true)],
         13 => {
