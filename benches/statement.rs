@@ -150,7 +150,8 @@ fn main() {
         let query = sqlx::query(sqlx::AssertSqlSafe(select)).bind(7_i64).bind(1_i64);
         query.fetch_one(&mut **connection.lock().await).await.unwrap()
     });
-    drop(connection);
+    // It goes back to the pool, which wants a runtime for that.
+    runtime.block_on(async move { drop(connection) });
     bench.run_async(&runtime, "statement", "select by key, SeaORM", || async {
         book::Entity::find_by_id(7).one(&db).await.unwrap()
     });
