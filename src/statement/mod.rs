@@ -62,6 +62,8 @@ fn analyse(dialect: Dialect, sql: &str) -> Analysis {
 }
 
 #[cfg(test)]
+mod catalogue_test;
+#[cfg(test)]
 mod corpus_test;
 #[cfg(test)]
 mod differential_test;
