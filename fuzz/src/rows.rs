@@ -171,8 +171,9 @@ fn touched_rows_are_as_told(referee: &Referee, sql: &str, answer: &Analysis) -> 
             .filter(|(action, name, _)| wanted.contains(action) && name.eq_ignore_ascii_case(table));
         own.map(|(_, _, row)| *row).collect()
     };
-    let there = of(&[Action::SQLITE_UPDATE, Action::SQLITE_DELETE]);
     let inserted = of(&[Action::SQLITE_INSERT]);
+    // An upsert may update a row that it has added itself.
+    let there = &of(&[Action::SQLITE_UPDATE, Action::SQLITE_DELETE]) - &inserted;
     let numbered =
         |column: &str| ["id", "rowid", "oid", "_rowid_"].iter().any(|name| column.eq_ignore_ascii_case(name));
     // A row with another number is told by its new one.
