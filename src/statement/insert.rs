@@ -6,7 +6,7 @@ use super::lexer::Tok;
 use super::scan::{Env, Scan, unexpected};
 use super::scope::{Conjunct, KEYS_LIMIT, Operand, Scope};
 use super::tokens::{Name, Walk};
-use super::write::scope_of;
+use super::write::{named_twice, scope_of};
 
 /// The rows of an `INSERT` that lists them.
 struct Listed {
@@ -41,7 +41,8 @@ impl Scan<'_> {
         }
         let mut columns = None;
         if t.tok(at) == Tok::Open && !t.opens_query(at) && t.tok(at + 1) != Tok::Open {
-            columns = self.column_list(at);
+            // Which value a column listed twice gets, servers do not agree about.
+            columns = self.column_list(at).filter(|all| named_twice(all.iter()).is_empty());
             at = t.mate(at) + 1;
         }
         let mut keys_are_used = true;

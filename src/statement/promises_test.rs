@@ -407,6 +407,19 @@ fn a_call_without_parentheses_is_no_table() {
     assert!(mysql("SELECT * FROM user").cacheable.is_ok());
 }
 
+// case D1 D5
+#[test]
+fn a_column_that_is_named_twice_has_no_value_that_is_told() {
+    let sql = "INSERT INTO t (id, ID) VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET a = 3";
+    assert_eq!(keys(&sqlite(sql), &["id"]), None);
+    assert_eq!(keys(&sqlite("INSERT INTO t (id, a, a) VALUES (1, 2, 3)"), &["id"]), None);
+    for dialect in ALL {
+        let write = analyse(dialect, "UPDATE t SET a = 1, b = 2, A = 3 WHERE id = 4").writes.remove(0);
+        let values: Vec<Operand> = write.assigned.unwrap().into_iter().map(|a| a.value).collect();
+        assert_eq!(values, [Operand::Other, Operand::Integer(2), Operand::Other], "{dialect:?}");
+    }
+}
+
 #[test]
 fn a_name_that_postgresql_cuts_off_may_be_any_table() {
     let long = "t".repeat(64);

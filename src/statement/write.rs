@@ -1,5 +1,7 @@
 //! `UPDATE`, `DELETE` and `MERGE`.
 
+use std::collections::HashMap;
+
 use super::analysis::{Assignment, Dialect, Verb, Write};
 use super::condition::Columns;
 use super::from::{FromList, TableRef};
@@ -15,6 +17,33 @@ pub(super) struct Assigned {
     pub list: Option<Vec<Assignment>>,
     /// The table that qualifies each target, for MySQL's updates of several tables.
     qualifiers: Vec<Option<usize>>,
+}
+
+impl Assigned {
+    /// `SET a = 1, a = 2`: the last one counts, or the statement fails.
+    fn forget_values_of_twice_named(&mut self) {
+        let Some(list) = &mut self.list else { return };
+        for at in named_twice(list.iter().map(|assignment| &assignment.column)) {
+            list[at].value = Operand::Other;
+        }
+    }
+}
+
+/// The places of names that are there more than once, in whatever case.
+pub(super) fn named_twice<'a>(names: impl ExactSizeIterator<Item = &'a Box<str>> + Clone) -> Vec<usize> {
+    // A map pays only for long lists, which are rare.
+    if names.len() <= 32 {
+        let is_other =
+            |at: usize, name: &str| names.clone().skip(at + 1).any(|n| n.eq_ignore_ascii_case(name));
+        if !names.clone().enumerate().any(|(at, name)| is_other(at, name)) {
+            return Vec::new();
+        }
+    }
+    let mut counts: HashMap<String, usize> = HashMap::with_capacity(names.len());
+    for name in names.clone() {
+        *counts.entry(name.to_lowercase()).or_default() += 1;
+    }
+    names.enumerate().filter(|(_, name)| counts[&name.to_lowercase()] > 1).map(|(at, _)| at).collect()
 }
 
 impl Scan<'_> {
@@ -57,6 +86,7 @@ impl Scan<'_> {
             }
             self.steps(at + 1, next, env)?;
             if t.tok(next) != Tok::Comma || next >= end {
+                assigned.forget_values_of_twice_named();
                 return Ok((next, assigned));
             }
             at = next + 1;
