@@ -130,6 +130,10 @@ impl Plan {
             && images.affected.is_none_or(|affected| affected > before.len() as u64)
         {
             images.before = None;
+            // What was read after the write were these rows again.
+            if !analysis.returning {
+                images.returned = None;
+            }
         }
         // case D27
         let touches_none =
