@@ -149,6 +149,10 @@ fn conditions(sql: &str, answer: &Analysis, statement: &Value) {
         _ => return,
     };
     let mut equal = BTreeSet::new();
+    if kind == "SelectStmt" {
+        // Rows of a table in a subquery are told by the subquery's own condition.
+        every_condition(body, &mut equal);
+    }
     clause.into_iter().for_each(|clause| equalities(clause, &mut equal));
     for (scope, before) in scopes {
         let Scope::Where(all) = scope else { continue };
@@ -173,6 +177,21 @@ fn conditions(sql: &str, answer: &Analysis, statement: &Value) {
         bare(&mut told, &bound);
         bare(&mut written, &|number| number);
         assert_eq!(told, written, "the filter means something else: {sql}\n{answer:?}");
+    }
+}
+
+fn every_condition(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                if name == "where_clause" {
+                    equalities(field, found);
+                }
+                every_condition(field, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| every_condition(item, found)),
+        _ => (),
     }
 }
 
