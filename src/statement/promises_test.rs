@@ -421,6 +421,23 @@ fn a_column_that_is_named_twice_has_no_value_that_is_told() {
 }
 
 #[test]
+fn a_new_table_may_be_called_like_its_modifiers() {
+    for (sql, wanted) in [
+        ("SELECT a INTO temp FROM t", Some("temp")),
+        ("SELECT a INTO TEMP x FROM t", Some("x")),
+        ("SELECT a INTO UNLOGGED TABLE x FROM t", Some("x")),
+        ("SELECT a INTO LOCAL TEMPORARY TABLE x FROM t", Some("x")),
+        ("SELECT a INTO temp WHERE true", Some("temp")),
+        // A word of which we do not know whether the server lets it be a name.
+        ("SELECT a INTO TEMP materialized FROM t", None),
+    ] {
+        let answer = postgres(sql);
+        assert_eq!(answer.writes.first().map(|write| &*write.table.name), wanted, "{sql}");
+        assert_eq!(answer.writes_anything, wanted.is_none(), "{sql}");
+    }
+}
+
+#[test]
 fn a_name_that_postgresql_cuts_off_may_be_any_table() {
     let long = "t".repeat(64);
     for sql in [format!("DELETE FROM {long} WHERE id = 1"), format!("SELECT * FROM s.\"{long}\"")] {

@@ -193,9 +193,13 @@ impl Scan<'_> {
             Dialect::Postgres if top => {
                 let modifier =
                     |at| matches!(t.kw(at), Kw::Temp | Kw::Temporary | Kw::Unlogged | Kw::Local | Kw::Global);
-                while modifier(at)
-                    && (t.name(at + 1).is_some() || t.kw(at + 1) == Kw::Table || modifier(at + 1))
-                {
+                let clause = |at| match t.kw(at) {
+                    Kw::From | Kw::Where | Kw::Group | Kw::Having | Kw::Window | Kw::Order => true,
+                    Kw::Limit | Kw::Offset | Kw::Fetch | Kw::For => true,
+                    Kw::Union | Kw::Intersect | Kw::Except => true,
+                    _ => false,
+                };
+                while modifier(at) && t.is_label(at + 1) && !clause(at + 1) {
                     at += 1;
                 }
                 let name = t.expect_name(t.skip(at, Kw::Table))?;
