@@ -198,6 +198,15 @@ fn touched_rows_are_as_told(referee: &Referee, sql: &str, answer: &Analysis) -> 
             let all: Vec<String> = rows.iter().map(|row| spelled_new(columns, row)).collect();
             all.join(" OR ")
         }
+        _ if write.verb == Verb::Upsert => {
+            let any = |c: &Conjunct| {
+                let all: Vec<String> =
+                    c.alternatives.iter().map(|row| spelled_new(&c.columns, row)).collect();
+                format!("({})", all.join(" OR "))
+            };
+            let all: Vec<String> = conjuncts.iter().map(any).collect();
+            if all.is_empty() { "TRUE".to_owned() } else { all.join(" AND ") }
+        }
         _ => lasting,
     };
     let wrong = format!("rowid IN ({}) AND ({after}) IS NOT TRUE", left.join(", "));

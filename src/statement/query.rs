@@ -193,12 +193,22 @@ impl Scan<'_> {
             Dialect::Postgres if top => {
                 let modifier =
                     |at| matches!(t.kw(at), Kw::Temp | Kw::Temporary | Kw::Unlogged | Kw::Local | Kw::Global);
-                let clause = |at| match t.kw(at) {
-                    Kw::From | Kw::Where | Kw::Group | Kw::Having | Kw::Window | Kw::Order => true,
-                    Kw::Limit | Kw::Offset | Kw::Fetch | Kw::For => true,
-                    Kw::Union | Kw::Intersect | Kw::Except => true,
-                    _ => false,
-                };
+                let closes = [
+                    Kw::From,
+                    Kw::Where,
+                    Kw::Group,
+                    Kw::Having,
+                    Kw::Window,
+                    Kw::Order,
+                    Kw::Limit,
+                    Kw::Offset,
+                    Kw::Fetch,
+                    Kw::For,
+                    Kw::Union,
+                    Kw::Intersect,
+                    Kw::Except,
+                ];
+                let clause = |at| closes.contains(&t.kw(at));
                 while modifier(at) && t.is_label(at + 1) && !clause(at + 1) {
                     at += 1;
                 }

@@ -9,8 +9,8 @@ pub const KEYS_LIMIT: usize = 1000;
 /// a key only where it has the column's own type: an [`Integer`](Operand::Integer) against a text
 /// column, or a [`Text`](Operand::Text) against an integer column, compares by the server's rules
 /// (in MySQL `k = 5` also finds `'05'`), and a text key under a case-insensitive collation finds
-/// other spellings. In those cases treat the scope as unknown. In MySQL a bound `NULL` or `0` for
-/// an `AUTO_INCREMENT` column means "the next number".
+/// other spellings. In those cases treat the scope as unknown. A bound `NULL`, in MySQL also a `0`,
+/// for a column that the server numbers means "the next number", in the rows of an insert or upsert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operand {
     /// The value bound at this zero-based position.
