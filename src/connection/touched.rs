@@ -142,7 +142,9 @@ impl Touched<'_> {
             return Some(values);
         }
         match self.write.verb {
-            Verb::Insert if !generated => self.values_of_scope(&self.write.scope, column),
+            Verb::Insert if !generated && !self.is_numbered(column) => {
+                self.values_of_scope(&self.write.scope, column)
+            }
             Verb::Update if self.keeps(column.name, generated) => self.old_values(column, generated),
             Verb::Update if !generated => {
                 let assigned = self.write.assigned.as_ref()?.iter();
@@ -205,7 +207,7 @@ impl Touched<'_> {
             return None;
         }
         // The same values, as the other table's column names them.
-        let column = |name| KeyColumn { name, class: index.class, plain: index.plain };
+        let column = |name| KeyColumn { name, class: index.class, plain: index.plain, in_key: false };
         let referenced = parent.key.iter().flatten().chain(&parent.index);
         let referenced = referenced.map(|column| column.name).find(|n| n.eq_ignore_ascii_case(name))?;
         let mut values = self.old_values(&column(referenced), false)?;
@@ -215,6 +217,24 @@ impl Touched<'_> {
         let mut tags = BTreeSet::new();
         add_tags(&mut tags, keys, folded, index, values);
         Some(tags)
+    }
+
+    /// May the server give the column a number of its own, in the place of a NULL or a zero?
+    fn is_numbered(&self, column: &KeyColumn) -> bool {
+        let numbered = |operand: &&Operand| match operand {
+            Operand::Bound(position) => self
+                .values
+                .get(*position)
+                .is_none_or(|value| value_text(value).is_none_or(|text| text == "0")),
+            Operand::Integer(number) => *number == 0,
+            Operand::Text(_) | Operand::Other => false,
+        };
+        column.class == KeyClass::Integer
+            && self
+                .write
+                .scope
+                .keys(&[column.name])
+                .is_some_and(|keys| column.in_key && keys.iter().flatten().any(numbered))
     }
 
     fn values_of_scope(&self, scope: &Scope, column: &KeyColumn) -> Option<BTreeSet<KeyText>> {

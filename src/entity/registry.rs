@@ -29,6 +29,8 @@ pub(crate) struct KeyColumn {
     pub(crate) class: KeyClass,
     /// The driver reads it as what the class says, without the entity's help.
     pub(crate) plain: bool,
+    /// It is part of the primary key.
+    pub(crate) in_key: bool,
 }
 
 /// All that the crate needs to know of one entity type, with the type erased.
@@ -78,6 +80,7 @@ impl EntityDescriptor {
             name: column.as_str(),
             class: KeyClass::of(column.def().get_column_type()),
             plain: is_plain(column.def().get_column_type()),
+            in_key: E::PrimaryKey::iter().any(|key| key.into_column().as_str() == column.as_str()),
         };
         Self {
             type_id: TypeId::of::<E>(),
