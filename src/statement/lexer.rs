@@ -79,6 +79,10 @@ pub(super) fn lex(dialect: Dialect, sql: &str) -> Result<Lexed, LexError> {
     if sql.len() >= NO_LINK as usize {
         return Err("the text is too long");
     }
+    // SQLite and PostgreSQL take the text to end there, wherever it stands.
+    if dialect != Dialect::MySql && sql.as_bytes().contains(&0) {
+        return Err("a NUL");
+    }
     let tokens = Vec::with_capacity(sql.len() / 4 + 8);
     let mut lexer =
         Lexer { dialect, text: sql.as_bytes(), at: 0, out: tokens, groups: Vec::new(), comment: None };

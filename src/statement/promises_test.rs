@@ -369,7 +369,13 @@ fn literals_end_where_the_server_ends_them() {
     assert_eq!(writes(&postgres("SELECT 'a\\'; DELETE FROM t; --'")), ["t"]);
     assert!(mysql("SELECT 'a\\'; DELETE FROM t; --'").is_read_only());
     assert!(postgres("SELECT U&\"d\\0061t\" FROM t").writes_anything, "a name that is spelled in code");
-    assert!(postgres("SELECT 1 \0; DELETE FROM t").writes_anything);
+    for dialect in [Dialect::Postgres, Dialect::Sqlite] {
+        for sql in
+            ["SELECT 1 \0; DELETE FROM t", "SELECT 'a\0' FROM t", "SELECT a /* \0 */ FROM t WHERE a = 1"]
+        {
+            assert!(analyse(dialect, sql).writes_anything, "the server takes it to end there: {sql:?}");
+        }
+    }
 }
 
 #[test]
