@@ -235,8 +235,12 @@ async fn proxy_refuses_and_accepts() {
     for _ in 0..3 {
         proxy.refuse().await;
         proxy.refuse().await;
-        let refused = TcpStream::connect(proxy.address()).await.unwrap_err();
-        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        // A process that another test is just starting holds the listener's copy until it runs.
+        eventually("connections are refused", Duration::from_secs(10), async || {
+            let connected = TcpStream::connect(proxy.address()).await;
+            connected.is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+        })
+        .await;
         ping(&mut connection).await.unwrap();
         proxy.accept().await;
         proxy.accept().await;
