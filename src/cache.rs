@@ -20,6 +20,7 @@ use crate::{
     },
     freshness::{
         Bypass, Freshness, Loaded, Look, Outcome, Payload, PayloadKind, PurgeQueue, PurgeSet, Question,
+        Writing,
     },
     keys::Keyspace,
     observe::{CacheStats, Counters},
@@ -168,9 +169,15 @@ impl Cache {
             registry.add_rule(&bare_name(table), rule);
         }
         let queue = PurgeQueue::new(config.max_undelivered, keys.everything());
+        let writing = Writing {
+            consistency: config.consistency,
+            on_outage: config.on_outage,
+            barrier_life: config.barrier_life,
+            settle: config.settle,
+        };
         let inner = Inner {
             keys,
-            freshness: Arc::new(Freshness::new(store, queue, runtime)),
+            freshness: Arc::new(Freshness::new(store, queue, runtime, writing)),
             registry,
             counters: Counters::default(),
             memo: Memo::new(MEMO_BYTES, Arc::new(pure_functions)),
@@ -473,6 +480,7 @@ impl Cache {
     pub fn stats(&self) -> CacheStats {
         let mut stats = self.inner.counters.snapshot();
         stats.delayed_purges = self.inner.freshness.delayed_purges();
+        (stats.unguarded_writes, stats.lapsed_barriers) = self.inner.freshness.weak_guards();
         stats.undelivered_tags = self.inner.freshness.undelivered() as u64;
         stats
     }

@@ -12,6 +12,36 @@ use crate::{
 /// Longest time to live that can be asked for: a year. What is longer is a typing error.
 const LONGEST_TTL: Duration = Duration::from_secs(366 * 24 * 3600);
 
+/// What other readers may see while a write is being committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Once any reader could have seen a commit in the database, no cached read that begins later
+    /// returns what was there before; also if the writer is killed at any moment. Just before its
+    /// COMMIT a writer leaves a barrier on what it touched, past which nobody serves or stores; it
+    /// takes it away with the purge. Two round trips to the store per write.
+    #[default]
+    Strict,
+    /// Once `commit()` has returned, no cached read that begins later returns what was there before.
+    /// Between COMMIT and purge, a round trip, a cached read can be behind an uncached one; and if
+    /// the writer is killed just there, what it made wrong stays until its time to live ends. One
+    /// round trip to the store per write.
+    AfterCommit,
+}
+
+/// What becomes of a write while the store does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnOutage {
+    /// It goes through. Its purge waits in this process until the store takes it, and until then this
+    /// process reads what it concerns from the database. Other processes that reach the store serve
+    /// what is there.
+    #[default]
+    AllowWrites,
+    /// It is refused with an error before anything is written: a transaction is rolled back at its
+    /// `commit()`, a statement on its own is not sent. Under [`Consistency::AfterCommit`] that takes
+    /// one round trip more per write.
+    RefuseWrites,
+}
+
 /// How a [`Cache`] behaves. Read it with [`Cache::config`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -35,6 +65,16 @@ pub struct CacheConfig {
     pub max_row_tags: usize,
     /// More undelivered tags than this become a purge of the namespace. Ten thousand.
     pub max_undelivered: usize,
+    /// What readers may see while a write is being committed. Strict.
+    pub consistency: Consistency,
+    /// What becomes of a write while the store does not answer. It is allowed.
+    pub on_outage: OnOutage,
+    /// How long a barrier stands whose writer is not heard of any more; a writer that lives renews
+    /// it. Ten seconds.
+    pub barrier_life: Duration,
+    /// What was purged is read from the database for so long, for loads from replicas that lag
+    /// behind. Zero: not at all.
+    pub settle: Duration,
     /// Does [`warm_up`](crate::CachedConnection::warm_up) load anything?
     pub warm_up: bool,
     /// Loaders that run at a time during warm-up. Four.
@@ -54,6 +94,10 @@ impl Default for CacheConfig {
             max_entry_bytes: 1 << 20,
             max_row_tags: 1000,
             max_undelivered: 10_000,
+            consistency: Consistency::Strict,
+            on_outage: OnOutage::AllowWrites,
+            barrier_life: Duration::from_secs(10),
+            settle: Duration::ZERO,
             warm_up: true,
             warm_up_concurrency: 4,
         }
@@ -92,6 +136,13 @@ impl CacheConfig {
             if ttl > LONGEST_TTL {
                 return bad(what, "is longer than a year");
             }
+        }
+        let lives = Duration::from_millis(100)..=Duration::from_secs(600);
+        if !lives.contains(&self.barrier_life) {
+            return bad("barrier_life", "is not between 100 milliseconds and ten minutes");
+        }
+        if self.settle > Duration::from_secs(600) {
+            return bad("settle", "is longer than ten minutes");
         }
         for (what, number) in [
             ("max_entry_bytes", self.max_entry_bytes),
@@ -238,6 +289,35 @@ impl CacheBuilder {
         self
     }
 
+    /// What readers may see while a write is being committed. Every process of the namespace should
+    /// say the same.
+    pub fn consistency(mut self, consistency: Consistency) -> Self {
+        self.config.consistency = consistency;
+        self
+    }
+
+    /// What becomes of a write while the store does not answer.
+    pub fn on_outage(mut self, on_outage: OnOutage) -> Self {
+        self.config.on_outage = on_outage;
+        self
+    }
+
+    /// How long a barrier stands whose writer is not heard of any more: 100 ms to ten minutes. It
+    /// bounds how long what a killed writer left is read from the database, and how long a process
+    /// may stand still just before a COMMIT. Half of it is the `idle_in_transaction_session_timeout`
+    /// of PostgreSQL while a COMMIT is on its way.
+    pub fn barrier_life(mut self, life: Duration) -> Self {
+        self.config.barrier_life = life;
+        self
+    }
+
+    /// For cached reads that load from replicas: what was purged is read from the database for so
+    /// long, and nothing of it stored. As long as a replica may lag.
+    pub fn settle(mut self, settle: Duration) -> Self {
+        self.config.settle = settle;
+        self
+    }
+
     /// Whether a warm-up loads anything.
     pub fn warm_up(mut self, on: bool) -> Self {
         self.config.warm_up = on;
@@ -286,6 +366,8 @@ impl CacheBuilder {
     /// | `CACHE_DEFAULT_TTL` | `90s`, `10m`, `1h 30m`, or seconds | `10m` |
     /// | `CACHE_ENABLED` | `false`: read the database; writes still purge | `true` |
     /// | `CACHE_WARMUP` | `false`: warm-up loads nothing | `true` |
+    /// | `CACHE_CONSISTENCY` | `strict` or `after_commit` | `strict` |
+    /// | `CACHE_ON_OUTAGE` | `allow_writes` or `refuse_writes` | `allow_writes` |
     ///
     /// An unset or empty variable leaves what the builder has. Errors name the variable.
     pub fn from_env(self) -> Result<Self, CacheError> {
@@ -313,6 +395,14 @@ impl CacheBuilder {
         }
         if let Some(text) = get("CACHE_WARMUP")? {
             self.config.warm_up = parse_switch("CACHE_WARMUP", &text)?;
+        }
+        if let Some(text) = get("CACHE_CONSISTENCY")? {
+            let words = [("strict", Consistency::Strict), ("after_commit", Consistency::AfterCommit)];
+            self.config.consistency = parse_word("CACHE_CONSISTENCY", &text, words)?;
+        }
+        if let Some(text) = get("CACHE_ON_OUTAGE")? {
+            let words = [("allow_writes", OnOutage::AllowWrites), ("refuse_writes", OnOutage::RefuseWrites)];
+            self.config.on_outage = parse_word("CACHE_ON_OUTAGE", &text, words)?;
         }
         if let Some(url) = get("REDIS_URL")? {
             self = self.redis_from_env(url)?;
@@ -366,6 +456,15 @@ fn parse_ttl(name: &str, text: &str) -> Result<Duration, CacheError> {
             "{name} is {text:?}; give a time from 1ms to a year, such as 90s, 10m, 1h 30m, or a number of seconds"
         ))
     })
+}
+
+fn parse_word<T: Copy>(name: &str, text: &str, words: [(&str, T); 2]) -> Result<T, CacheError> {
+    let word = text.trim().to_ascii_lowercase();
+    words
+        .iter()
+        .find(|(known, _)| *known == word)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| CacheError::Config(format!("{name} is neither `{}` nor `{}`", words[0].0, words[1].0)))
 }
 
 fn parse_switch(name: &str, text: &str) -> Result<bool, CacheError> {

@@ -35,7 +35,7 @@ mod store;
 mod warmup;
 
 pub use cache::{Cache, EntryOptions};
-pub use config::{CacheBuilder, CacheConfig};
+pub use config::{CacheBuilder, CacheConfig, Consistency, OnOutage};
 #[cfg(feature = "stream")]
 pub use connection::CachedStream;
 pub use connection::{CachedBy, CachedConnection, CachedTransaction, ReadThrough};
@@ -56,8 +56,8 @@ pub mod stores {
     #[cfg(feature = "redis")]
     pub use crate::store::redis::{RedisConfig, RedisStore};
     pub use crate::store::{
-        EntryKey, EntryWrite, Found, MemoryStore, Stamp, Store, StoreError, StoreState, TagKey, TagProbe,
-        TagState,
+        Arm, EntryKey, EntryWrite, Fate, Found, MemoryStore, Release, Stamp, Store, StoreError, StoreState,
+        TagKey, TagProbe, TagState, WriterId,
     };
 }
 

@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) ends: bool,
     /// The statement may change how the tables hang together.
     pub(crate) changes_schema: bool,
+    /// It inserts, updates or deletes rows, and does nothing else.
+    rows_alone: bool,
     /// How more may become known.
     narrowing: Option<Narrowing>,
 }
@@ -91,6 +93,12 @@ impl Plan {
         self.narrowing.as_ref()?.pre_select.as_ref()
     }
 
+    /// May the statement run in a transaction of its own, as it would without one? Only rows are
+    /// written, and by a text that says so.
+    pub(crate) fn may_be_wrapped(&self) -> bool {
+        self.rows_alone && !self.ends && !self.changes_schema
+    }
+
     /// Can knowing the rows that came back, or how many there were, change anything?
     pub(crate) fn can_narrow(&self) -> bool {
         self.narrowing.is_some()
@@ -122,9 +130,11 @@ impl Plan {
     }
 
     /// What is purged, now that more is known.
-    pub(crate) fn narrowed(self, inner: &Inner, mut images: Images) -> WriteSet {
-        let Some(Narrowing { analysis, values, schema, .. }) = &self.narrowing else { return self.writes };
-        let [write] = &analysis.writes[..] else { return self.writes };
+    pub(crate) fn narrowed(&self, inner: &Inner, mut images: Images) -> WriteSet {
+        let Some(Narrowing { analysis, values, schema, .. }) = &self.narrowing else {
+            return self.writes.clone();
+        };
+        let [write] = &analysis.writes[..] else { return self.writes.clone() };
         // Rows that were not there, or not visible, when they were selected.
         if let Some(before) = &images.before
             && images.affected.is_none_or(|affected| affected > before.len() as u64)
@@ -167,7 +177,9 @@ impl Inner {
             return None;
         }
         let changes_schema = changes_schema(&analysis);
-        let mut plan = Plan { writes: WriteSet::default(), commits, ends, changes_schema, narrowing: None };
+        let rows_alone = !analysis.writes_anything && analysis.writes.iter().all(writes_rows);
+        let mut plan =
+            Plan { writes: WriteSet::default(), commits, ends, changes_schema, rows_alone, narrowing: None };
         if analysis.writes_anything || as_text {
             plan.writes.add_everything(self);
         }
@@ -425,6 +437,13 @@ fn change_of(write: &Write) -> Change {
         Verb::Delete => Change { deletes: true, ..none },
         Verb::Truncate => Change { deletes: true, truncates: true, ..none },
         Verb::Ddl | Verb::Other => Change::anything(),
+    }
+}
+
+fn writes_rows(write: &Write) -> bool {
+    match write.verb {
+        Verb::Insert | Verb::Upsert | Verb::Replace | Verb::Update | Verb::Delete => true,
+        Verb::Truncate | Verb::Ddl | Verb::Other => false,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The seam with SeaORM: connections and transactions that purge what their writes made wrong.
 
 mod ask;
+mod barrier;
 mod capture;
 mod effects;
 mod images;

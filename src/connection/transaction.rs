@@ -20,6 +20,7 @@ use sea_orm::{
 use super::{
     ReadThrough, WriteSet,
     ask::{Answer, Ask},
+    barrier::{guard_commit, refused},
     effects::{Plan, is_quiet},
     images::{Image, Selected},
     preselect::Proven,
@@ -227,9 +228,16 @@ impl CachedTransaction {
 
     async fn send(&self, ask: Ask) -> Result<Answer, DbErr> {
         let Some(plan) = self.plan(&ask) else { return ask.send(&self.inner).await };
-        let (number, ticket) = self.note(&plan);
+        let (number, mut ticket) = self.note(&plan);
         let before = self.select_before(&plan).await?;
-        let result = ask.send(&self.inner).await;
+        let result = match &mut ticket {
+            // What it makes visible is visible at once.
+            Some(ticket) => {
+                ticket.arm().await.map_err(refused)?;
+                ticket.while_armed(ask.send(&self.inner)).await
+            }
+            None => ask.send(&self.inner).await,
+        };
         let after = match &result {
             Ok(_) => self.select_after(&plan, before.as_deref()).await?,
             Err(_) => None,
@@ -352,12 +360,15 @@ impl TransactionSession for CachedTransaction {
 
 impl CachedTransaction {
     /// Commits, then purges what was written; a nested transaction hands its writes to the one
-    /// around it. One round trip to the store, none if nothing was written.
+    /// around it. Two round trips to the store, before and after the COMMIT; one under
+    /// [`Consistency::AfterCommit`](crate::Consistency::AfterCommit); none if nothing was written.
     ///
     /// If the future of the outermost one is dropped half-way, a background task finishes both.
     ///
     /// # Errors
-    /// The database's. It is purged then too: a COMMIT whose answer was lost may have happened.
+    /// The database's. It is purged then too: a COMMIT whose answer was lost may have happened. And
+    /// that of a write that was refused because the store is away, if
+    /// [`OnOutage::RefuseWrites`](crate::OnOutage::RefuseWrites) was chosen; it is rolled back.
     pub async fn commit(self) -> Result<(), DbErr> {
         let Self { inner, cache, writes, seen } = self;
         if let Some(around) = &writes.around
@@ -375,7 +386,11 @@ impl CachedTransaction {
         let runtime = freshness.runtime().clone();
         let mut ticket = freshness.ticket(writes.all(&cache).into_purge());
         Finishing::new(&runtime, async move {
-            let result = inner.commit().await;
+            if let Err(error) = guard_commit(&mut ticket, &inner).await {
+                inner.rollback().await?;
+                return Err(error);
+            }
+            let result = ticket.while_armed(inner.commit()).await;
             if seen.watch.changes() != seen.changes {
                 // What was reached was worked out by a schema that has changed, perhaps here.
                 seen.watch.changed();

@@ -12,6 +12,7 @@ use sea_orm::{
 use super::{
     CachedTransaction,
     ask::{Answer, Ask},
+    barrier::{guard_commit, refused},
     effects::{Plan, is_quiet},
     images::Selected,
     preselect::Proven,
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     Cache,
-    freshness::Finishing,
+    freshness::{Finishing, PurgeSet, PurgeTicket},
     schema::{Knowledge, SchemaReport, SchemaWatch},
 };
 
@@ -254,76 +255,134 @@ impl CachedConnection {
         let runtime = self.cache.inner.freshness.runtime().clone();
         let this = self.clone();
         Finishing::new(&runtime, async move {
-            let inner = &this.cache.inner;
-            let mut ticket = inner.freshness.ticket(plan.writes.clone().into_purge());
-            if plan.changes_schema {
+            let mut written = Written { changes: this.schema.changes(), plan, selected: Selected::default() };
+            if written.plan.changes_schema {
                 this.schema.changed();
+                written.changes = this.schema.changes();
             }
-            let changes = this.schema.changes();
-            let (result, selected) = match this.run(&plan, ask).await {
-                Ok((answer, selected)) => (Ok(answer), selected),
-                Err(error) => (Err(error), Selected::default()),
+            let mut ticket = this.cache.inner.freshness.ticket(written.plan.writes.clone().into_purge());
+            let result = match this.runs_in_a_transaction(&written.plan) {
+                true => this.run_in_a_transaction(&mut written, ask, &mut ticket).await,
+                false => this.run_alone(&mut written, ask, &mut ticket).await,
             };
-            let concurrent = this.schema.changes() != changes;
-            if plan.changes_schema {
-                this.schema.changed();
-            }
-            if concurrent {
-                // What the write reached was worked out by a schema that was changing.
-                let mut writes = plan.writes;
-                writes.add_everything(inner);
-                ticket.narrow(writes.into_purge());
-            } else if let Ok(answer) = &result
-                && plan.can_narrow()
-            {
-                let images = answer.images(&plan, selected);
-                ticket.narrow(plan.narrowed(inner, images).into_purge());
-            }
-            // Also after an error: the statement may have had its effect, in whole or in part.
             ticket.deliver().await;
             result
         })
         .await
     }
 
-    /// Runs the statement: alone, or behind a select of the rows that it will touch, both in a
-    /// transaction of their own.
-    async fn run(&self, plan: &Plan, ask: Ask) -> Result<(Answer, Selected), DbErr> {
-        let (Some(select), Some(policy)) = (plan.pre_select(), plan.policy()) else {
-            return Ok((ask.send(&self.inner).await?, Selected::default()));
-        };
+    /// Behind a select of the rows that it will touch, or where the barrier is to stand for no longer
+    /// than a COMMIT takes: a statement on its own may wait for a lock, and be executed by the
+    /// database when its sender, and the barrier, are long gone.
+    fn runs_in_a_transaction(&self, plan: &Plan) -> bool {
+        let freshness = &self.cache.inner.freshness;
+        let outlives = self.inner.get_database_backend() != DbBackend::Sqlite
+            && freshness.leaves_barriers()
+            && freshness.store().outlives_the_process();
+        plan.pre_select().is_some() || outlives && plan.may_be_wrapped() && !self.inner.is_mock_connection()
+    }
+
+    /// The barrier stands before the statement is sent, on all that it could touch.
+    async fn run_alone(
+        &self,
+        written: &mut Written,
+        ask: Ask,
+        ticket: &mut PurgeTicket,
+    ) -> Result<Answer, DbErr> {
+        ticket.arm().await.map_err(refused)?;
+        let result = ticket.while_armed(ask.send(&self.inner)).await;
+        // Also after an error: the statement may have had its effect, in whole or in part.
+        ticket.narrow(written.purge(self, result.as_ref().ok()));
+        if written.plan.changes_schema {
+            self.schema.changed();
+        }
+        result
+    }
+
+    /// The barrier stands before the COMMIT is sent, on what the statement has touched.
+    async fn run_in_a_transaction(
+        &self,
+        written: &mut Written,
+        ask: Ask,
+        ticket: &mut PurgeTicket,
+    ) -> Result<Answer, DbErr> {
         let options = TransactionOptions {
             // A transaction that reads first and writes then would fail if another wrote in between.
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let transaction = self.inner.begin_with_options(options).await?;
-        match transaction.query_all_raw(select.statement.clone()).await {
-            Ok(rows) => {
-                let before = select.images(&rows, policy);
-                let answer = ask.send(&transaction).await?;
-                let after = match before.as_deref().and_then(|before| select.after(before)) {
-                    // The rows are there: they were just written here, and are locked.
-                    Some(after) => match transaction.query_all_raw(after).await {
-                        Ok(rows) => select.images(&rows, policy),
-                        // In PostgreSQL that was the end of the transaction.
-                        Err(error) if self.inner.get_database_backend() == DbBackend::Postgres => {
-                            return Err(error);
-                        }
-                        Err(_) => None,
-                    },
-                    None => None,
-                };
-                transaction.commit().await?;
-                Ok((answer, Selected { before, after }))
-            }
-            Err(error) => {
-                // It was ours; the statement itself may do better.
-                tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
-                transaction.rollback().await?;
-                Ok((ask.send(&self.inner).await?, Selected::default()))
-            }
+        // MyISAM keeps what a statement wrote before it failed.
+        if self.inner.get_database_backend() != DbBackend::MySql {
+            ticket.narrow(PurgeSet::default());
         }
+        let transaction = self.inner.begin_with_options(options).await?;
+        let select = written.plan.pre_select().zip(written.plan.policy());
+        let before = match select {
+            None => None,
+            Some((select, policy)) => match transaction.query_all_raw(select.statement.clone()).await {
+                Ok(rows) => select.images(&rows, policy),
+                Err(error) => {
+                    // It was ours; the statement itself may do better.
+                    tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
+                    transaction.rollback().await?;
+                    ticket.narrow(written.plan.writes.clone().into_purge());
+                    return self.run_alone(written, ask, ticket).await;
+                }
+            },
+        };
+        let answer = ask.send(&transaction).await?;
+        let after = select
+            .zip(before.as_deref())
+            .and_then(|((select, policy), before)| Some((select, policy, select.after(before)?)));
+        let after = match after {
+            None => None,
+            // The rows are there: they were just written here, and are locked.
+            Some((select, policy, again)) => match transaction.query_all_raw(again).await {
+                Ok(rows) => select.images(&rows, policy),
+                // In PostgreSQL that was the end of the transaction.
+                Err(error) if self.inner.get_database_backend() == DbBackend::Postgres => return Err(error),
+                Err(_) => None,
+            },
+        };
+        written.selected = Selected { before, after };
+        ticket.narrow(written.purge(self, Some(&answer)));
+        guard_commit(ticket, &transaction).await?;
+        ticket.while_armed(transaction.commit()).await?;
+        if written.schema_changed(self) {
+            ticket.narrow(written.purge(self, None));
+        }
+        Ok(answer)
+    }
+}
+
+/// A write under way outside any transaction of the user's.
+struct Written {
+    plan: Plan,
+    /// The count of changes of the schema when it began.
+    changes: u64,
+    selected: Selected,
+}
+
+impl Written {
+    /// What the write reached was worked out by a schema that was changing.
+    fn schema_changed(&self, db: &CachedConnection) -> bool {
+        db.schema.changes() != self.changes
+    }
+
+    /// What it made wrong, as far as is known.
+    fn purge(&mut self, db: &CachedConnection, answer: Option<&Answer>) -> PurgeSet {
+        let (inner, plan) = (&db.cache.inner, &self.plan);
+        let mut writes = match answer {
+            Some(answer) if plan.can_narrow() && !self.schema_changed(db) => {
+                let images = answer.images(plan, std::mem::take(&mut self.selected));
+                plan.narrowed(inner, images)
+            }
+            _ => plan.writes.clone(),
+        };
+        if self.schema_changed(db) {
+            writes.add_everything(inner);
+        }
+        writes.into_purge()
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{
-    Bypass, Fetched, Loaded, Look, Outcome, PayloadKind, Question, Stamps,
+    Bypass, Fetched, Loaded, Look, Outcome, PayloadKind, Question, Stamps, Writing,
     flight::{Boarding, Flights, Landing, Leader, landed},
     hints::Hints,
     purge::PurgeQueue,
@@ -24,12 +24,18 @@ pub(crate) struct Freshness {
     pub(super) hints: Hints,
     pub(super) queue: Arc<PurgeQueue>,
     pub(super) runtime: Handle,
+    pub(super) writing: Writing,
     flights: Arc<Flights>,
 }
 
 impl Freshness {
-    pub(crate) fn new(store: Arc<dyn Store>, queue: Arc<PurgeQueue>, runtime: Handle) -> Self {
-        Self { store, hints: Hints::new(), queue, runtime, flights: Flights::new() }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        queue: Arc<PurgeQueue>,
+        runtime: Handle,
+        writing: Writing,
+    ) -> Self {
+        Self { store, hints: Hints::new(), queue, runtime, writing, flights: Flights::new() }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {

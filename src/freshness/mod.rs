@@ -17,9 +17,11 @@ mod hints;
 mod look;
 mod purge;
 mod question;
+mod ticket;
 
 pub(crate) use entry::{Decoded, Entry, PayloadKind};
 pub(crate) use fetch::Freshness;
 pub(crate) use look::Look;
-pub(crate) use purge::{Finishing, PurgeQueue, PurgeSet, PurgeTicket};
+pub(crate) use purge::{PurgeQueue, PurgeSet};
 pub(crate) use question::{Bypass, Fetched, Loaded, Outcome, Payload, Question, Stamps, Terms};
+pub(crate) use ticket::{Finishing, PurgeTicket, Writing};

@@ -59,6 +59,10 @@ pub struct CacheStats {
     pub delayed_purges: u64,
     /// Tags whose purge waits to be delivered now.
     pub undelivered_tags: u64,
+    /// Writes that went on without a barrier, because the store did not take it.
+    pub unguarded_writes: u64,
+    /// Barriers that were gone while their write was under way: evicted, or lost with the store.
+    pub lapsed_barriers: u64,
     /// Values that were not stored because they are too large or would not come back as they were.
     pub not_stored: u64,
 }

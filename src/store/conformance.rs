@@ -8,7 +8,9 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::{EntryKey, EntryWrite, Found, MemoryStore, Stamp, Store, StoreState, TagKey, TagProbe, TagState};
+use super::{
+    EntryKey, EntryWrite, Found, MemoryStore, Release, Stamp, Store, StoreState, TagKey, TagProbe, TagState,
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_millis(60);
@@ -65,7 +67,7 @@ async fn nothing_asked_is_nothing_found(store: AnyStore) {
     let found = read(&store, &[], &[]).await;
     assert!(found.entries.is_empty() && found.tags.is_empty());
     store.write(&[], &[]).await.unwrap();
-    store.purge(&[], &[], &[]).await.unwrap();
+    store.release(&Release::purging(&[], &[])).await.unwrap();
     assert_eq!(store.delete(&[]).await.unwrap(), 0);
 }
 
@@ -153,7 +155,7 @@ async fn a_purge_makes_tags_absent_and_drops_entries(store: AnyStore) {
     stamp(&store, "t", HOUR).await;
     let other = stamp(&store, "other", HOUR).await;
     store.write(&[written("e", b"1", HOUR), written("f", b"2", HOUR)], &[]).await.unwrap();
-    store.purge(&[tag("t")], &[entry("e")], &[]).await.unwrap();
+    store.release(&Release::purging(&[tag("t")], &[entry("e")])).await.unwrap();
     let found = read(&store, &["e", "f"], &[look("t"), look("other")]).await;
     assert_eq!(found.entries[0], None);
     assert!(found.entries[1].is_some(), "what was not named stays");
@@ -164,7 +166,10 @@ async fn a_purge_makes_tags_absent_and_drops_entries(store: AnyStore) {
 async fn a_purge_can_be_repeated(store: AnyStore) {
     stamp(&store, "t", HOUR).await;
     for _ in 0..3 {
-        store.purge(&[tag("t"), tag("never"), tag("t")], &[entry("never")], &[]).await.unwrap();
+        store
+            .release(&Release::purging(&[tag("t"), tag("never"), tag("t")], &[entry("never")]))
+            .await
+            .unwrap();
     }
     assert_eq!(state(&store, "t").await, TagState::Absent);
 }
@@ -172,7 +177,7 @@ async fn a_purge_can_be_repeated(store: AnyStore) {
 // case B6
 async fn after_a_purge_the_old_stamp_never_comes_back(store: AnyStore) {
     let old = stamp(&store, "t", HOUR).await;
-    store.purge(&[tag("t")], &[], &[]).await.unwrap();
+    store.release(&Release::purging(&[tag("t")], &[])).await.unwrap();
     assert_ne!(stamp(&store, "t", HOUR).await, old);
 }
 
@@ -196,7 +201,7 @@ async fn keeping_never_shortens_a_life(store: AnyStore) {
 
 async fn a_kept_tag_that_was_purged_stays_absent(store: AnyStore) {
     stamp(&store, "t", HOUR).await;
-    store.purge(&[tag("t")], &[], &[]).await.unwrap();
+    store.release(&Release::purging(&[tag("t")], &[])).await.unwrap();
     store.write(&[written("e", b"1", HOUR)], &[(tag("t"), HOUR)]).await.unwrap();
     assert_eq!(state(&store, "t").await, TagState::Absent);
 }
@@ -225,7 +230,7 @@ async fn a_purge_wins_over_all_keeps_that_race_with_it(store: AnyStore) {
         });
         let keeps: Vec<_> = keeps.collect();
         tokio::task::yield_now().await;
-        store.purge(&[tag(&name)], &[], &[]).await.unwrap();
+        store.release(&Release::purging(&[tag(&name)], &[])).await.unwrap();
         assert_eq!(state(&store, &name).await, TagState::Absent, "at once");
         purged.store(true, Ordering::SeqCst);
         join_all(keeps).await.into_iter().for_each(Result::unwrap);
@@ -349,7 +354,7 @@ async fn a_purge_of_very_many_keys_is_one_call(store: AnyStore) {
     assert!(found.tags.iter().all(|state| matches!(state, TagState::Stamp(_))));
     let tags: Vec<_> = names.iter().map(|name| tag(name)).collect();
     let entries: Vec<_> = names.iter().map(|name| entry(name)).collect();
-    store.purge(&tags, &entries, &[]).await.unwrap();
+    store.release(&Release::purging(&tags, &entries)).await.unwrap();
     let looks: Vec<_> = names.iter().map(|name| look(name)).collect();
     let found = store.read(&entries, &looks).await.unwrap();
     assert!(found.entries.iter().all(Option::is_none));

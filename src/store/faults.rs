@@ -13,7 +13,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::{
-    EntryKey, EntryWrite, Stamp, Store, StoreError, StoreState, TagKey, TagProbe, TagState,
+    Arm, EntryKey, EntryWrite, Release, Stamp, Store, StoreError, StoreState, TagKey, TagProbe, TagState,
+    WriterId,
     redis::{RedisConfig, RedisStore},
     testbed::{DEADLINE, Proxy, Puppet, Server, bulk, eventually, free_port},
 };
@@ -74,7 +75,7 @@ async fn every_call(store: &RedisStore) -> Vec<StoreError> {
     errors.extend(store.read(&[entry("e")], &[look("t")]).await.err());
     errors.extend(store.read(&[entry("e")], &[propose("t")]).await.err());
     errors.extend(store.write(&[written("e")], &[(tag("t"), HOUR)]).await.err());
-    errors.extend(store.purge(&[tag("t")], &[entry("e")], &[]).await.err());
+    errors.extend(store.release(&Release::purging(&[tag("t")], &[entry("e")])).await.err());
     errors.extend(store.delete(&[entry("e")]).await.err());
     errors.extend(store.lease(&entry("l"), HOUR).await.err());
     errors.extend(store.scan("shop:", 10).await.err());
@@ -271,7 +272,7 @@ async fn a_server_without_memory_still_reads_and_purges() {
     assert_eq!(again.entries[0].as_deref(), Some(&b"value"[..]));
     assert_eq!(again.entries[1], None);
     assert_eq!(again.tags, [found.tags[0], TagState::Absent]);
-    store.purge(&[tag("t")], &[entry("e")], &[]).await.unwrap();
+    store.release(&Release::purging(&[tag("t")], &[entry("e")])).await.unwrap();
     let purged = store.read(&[entry("e")], &[look("t")]).await.unwrap();
     assert_eq!((&purged.entries[0], purged.tags[0]), (&None, TagState::Absent));
     assert_eq!(store.state(), StoreState::Ready, "a refusal is not an outage");
@@ -294,12 +295,12 @@ async fn a_replica_is_not_trusted_and_its_promotion_is_noticed() {
 
     // Demoted while connected: the first refused purge ends the trust.
     let _: String = server.tell(&["REPLICAOF", "127.0.0.1", &nowhere]);
-    let error = store.purge(&[tag("t")], &[], &[]).await.unwrap_err();
+    let error = store.release(&Release::purging(&[tag("t")], &[])).await.unwrap_err();
     assert!(!error.to_string().contains("shop:"), "{error}");
     until_unreachable(&store).await;
     let _: String = server.tell(&["REPLICAOF", "NO", "ONE"]);
     until_recovered(&store).await;
-    store.purge(&[tag("t")], &[], &[]).await.unwrap();
+    store.release(&Release::purging(&[tag("t")], &[])).await.unwrap();
 }
 
 // case F7
@@ -311,7 +312,7 @@ async fn a_foreign_value_under_a_tag_is_a_barrier_that_proposals_and_keeps_respe
     assert_eq!(store.read(&[], &[propose("t")]).await.unwrap().tags, [TagState::Barrier]);
     store.write(&[], &[(tag("t"), HOUR)]).await.unwrap();
     assert_eq!(server.tell::<String>(&["GET", "shop:t:t"]), "a writer's barrier");
-    store.purge(&[tag("t")], &[], &[]).await.unwrap();
+    store.release(&Release::purging(&[tag("t")], &[])).await.unwrap();
     assert_eq!(store.read(&[], &[look("t")]).await.unwrap().tags, [TagState::Absent]);
 }
 
@@ -324,7 +325,7 @@ async fn values_of_another_type_are_not_there_and_can_be_purged() {
     let _: u64 = server.tell(&["LPUSH", "shop:t:t", "x"]);
     let found = store.read(&[entry("e")], &[propose("t")]).await.unwrap();
     assert_eq!((&found.entries[0], found.tags[0]), (&None, TagState::Absent));
-    store.purge(&[tag("t")], &[entry("e")], &[]).await.unwrap();
+    store.release(&Release::purging(&[tag("t")], &[entry("e")])).await.unwrap();
     assert_eq!(server.tell::<u64>(&["EXISTS", "shop:e", "shop:t:t"]), 0);
 }
 
@@ -332,7 +333,7 @@ async fn values_of_another_type_are_not_there_and_can_be_purged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_with_the_fewest_rights_and_another_database_are_enough() {
     let Some(server) = Server::start(&[]) else { return };
-    let rights = "+mget +set +unlink +pexpire +scan +ping +select";
+    let rights = "+mget +set +unlink +pexpire +scan +ping +select +eval +evalsha +get +del +pttl +time";
     let mut words = vec!["ACL", "SETUSER", "cache", "on", ">secret", "~shop:*", "-@all"];
     words.extend(rights.split(' '));
     let _: String = server.tell(&words);
@@ -344,7 +345,8 @@ async fn a_user_with_the_fewest_rights_and_another_database_are_enough() {
     assert_eq!(server.tell::<u64>(&["EXISTS", "shop:e"]), 0, "database 0 is untouched");
 
     // What the user may not do is refused, by code, and is no outage.
-    let error = store.purge(&[TagKey::from_full("other:secret-key")], &[], &[]).await.unwrap_err();
+    let error =
+        store.release(&Release::purging(&[TagKey::from_full("other:secret-key")], &[])).await.unwrap_err();
     assert!(matches!(&error, StoreError::Refused { reason, .. } if reason.starts_with("NOPERM")), "{error}");
     assert!(!format!("{error:?}").contains("secret-key"));
     assert!(every_call(&store).await.is_empty());
@@ -420,7 +422,7 @@ async fn replies_that_make_no_sense_are_errors_and_never_a_panic() {
                 assert!(store.write(&[written("e")], &[(tag("t"), HOUR)]).await.is_err(), "{reply:?}");
                 assert!(store.lease(&entry("l"), HOUR).await.is_err(), "{reply:?}");
             }
-            assert!(store.purge(&[tag("t")], &[], &[]).await.is_err(), "{reply:?}");
+            assert!(store.release(&Release::purging(&[tag("t")], &[])).await.is_err(), "{reply:?}");
             assert!(store.scan("shop:", 10).await.is_err(), "{reply:?}");
         }
     }
@@ -465,6 +467,7 @@ async fn each_call_is_one_round_trip() {
         "MGET" => format!("*{}\r\n{}", words.len() - 1, "$-1\r\n".repeat(words.len() - 1)),
         "PEXPIRE" => ":1\r\n".to_owned(),
         "UNLINK" => format!(":{}\r\n", words.len() - 1),
+        "EVALSHA" => ":0\r\n".to_owned(),
         _ => "-ERR unknown command\r\n".to_owned(),
     });
     let store = connect_patiently(puppet.url()).await;
@@ -486,14 +489,17 @@ async fn each_call_is_one_round_trip() {
     assert_eq!(sent(), ["MGET"]);
     store.read(&[entry("a")], &[propose("t"), look("u"), propose("v")]).await.unwrap();
     assert_eq!(sent(), ["SET SET MGET"]);
-    store.purge(&[tag("t"), tag("u")], &[entry("a")], &[]).await.unwrap();
-    assert_eq!(sent(), ["UNLINK"]);
+    store.release(&Release::purging(&[tag("t"), tag("u")], &[entry("a")])).await.unwrap();
+    assert_eq!(sent(), ["EVALSHA UNLINK"]);
+    let arm = Arm { writer: WriterId::fresh(), tags: vec![(tag("t"), 0), (tag("u"), 0)], life: HOUR };
+    store.arm(&arm).await.unwrap();
+    assert_eq!(sent(), ["EVALSHA"]);
     store.lease(&entry("l"), HOUR).await.unwrap();
     assert_eq!(sent(), ["SET"]);
     store.delete(&[entry("a"), entry("b")]).await.unwrap();
     assert_eq!(sent(), ["UNLINK"]);
     store.read(&[], &[]).await.unwrap();
-    store.purge(&[], &[], &[]).await.unwrap();
+    store.release(&Release::purging(&[], &[])).await.unwrap();
     store.write(&[], &[]).await.unwrap();
     assert!(sent().is_empty());
 }
@@ -565,7 +571,7 @@ async fn under_kills_and_freezes_every_purge_that_returned_has_happened() {
                     tokio::task::yield_now().await;
                     continue;
                 };
-                if store.purge(&[tag(&name)], &[], &[]).await.is_err() {
+                if store.release(&Release::purging(&[tag(&name)], &[])).await.is_err() {
                     continue;
                 }
                 purges += 1;

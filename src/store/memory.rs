@@ -14,7 +14,10 @@ use moka::{
     sync::Cache,
 };
 
-use super::{EntryKey, EntryWrite, Found, Stamp, Store, StoreError, TagKey, TagProbe, TagState};
+use super::{
+    Arm, Cell, EntryKey, EntryWrite, Found, Release, Store, StoreError, TagKey, TagProbe, TagState,
+    whole_millis,
+};
 
 /// Tags held at most. They are small, and kept apart from the entries, so that a flood of entries
 /// does not evict the stamps that other entries need. An evicted stamp costs misses, never a
@@ -27,7 +30,9 @@ const TAGS: u64 = 1_000_000;
 /// processes see neither its entries nor its purges.
 pub struct MemoryStore {
     entries: Cache<String, Kept<Bytes>>,
-    tags: Cache<String, Kept<Stamp>>,
+    tags: Cache<String, Cell>,
+    /// Where the clock of the cells begins.
+    since: Instant,
 }
 
 /// A value and when its life ends.
@@ -53,6 +58,38 @@ impl<T> Kept<T> {
 /// Tells moka to give the memory back when a life ends.
 struct AtEndOfLife;
 
+/// The same for tags, whose cells count in milliseconds of a clock of their own.
+struct WhenNothingIsLeft {
+    since: Instant,
+}
+
+impl WhenNothingIsLeft {
+    fn of(&self, cell: &Cell) -> Option<Duration> {
+        let left = cell.until()?.saturating_sub(millis_since(self.since));
+        Some(Duration::from_millis(left.saturating_add(1)))
+    }
+}
+
+impl Expiry<String, Cell> for WhenNothingIsLeft {
+    fn expire_after_create(&self, _: &String, cell: &Cell, _: Instant) -> Option<Duration> {
+        self.of(cell)
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &String,
+        cell: &Cell,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        self.of(cell)
+    }
+}
+
+fn millis_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 impl<T> Expiry<String, Kept<T>> for AtEndOfLife {
     fn expire_after_create(&self, _: &String, kept: &Kept<T>, now: Instant) -> Option<Duration> {
         Some(kept.until.saturating_duration_since(now))
@@ -76,27 +113,46 @@ impl MemoryStore {
         let weigh = |key: &String, kept: &Kept<Bytes>| {
             u32::try_from(key.len() + kept.value.len()).unwrap_or(u32::MAX)
         };
+        let since = Instant::now();
         Self {
             entries: Cache::builder().max_capacity(bytes).weigher(weigh).expire_after(AtEndOfLife).build(),
-            tags: Cache::builder().max_capacity(TAGS).expire_after(AtEndOfLife).build(),
+            tags: Cache::builder().max_capacity(TAGS).expire_after(WhenNothingIsLeft { since }).build(),
+            since,
         }
     }
 
+    fn now(&self) -> u64 {
+        millis_since(self.since)
+    }
+
     fn tag(&self, probe: &TagProbe) -> TagState {
-        let key = probe.key.as_str();
-        if let Some(kept) = self.tags.get(key).filter(Kept::is_alive) {
-            return TagState::Stamp(kept.value);
+        let mut state =
+            self.tags.get(probe.key.as_str()).map_or(TagState::Absent, |cell| cell.look(self.now()));
+        if state == TagState::Absent
+            && let Some((stamp, life)) = probe.propose
+        {
+            self.change(&probe.key, |cell, now| {
+                cell.propose(stamp, whole_millis(life), now);
+                state = cell.look(now);
+            });
         }
-        let Some((stamp, ttl)) = probe.propose else { return TagState::Absent };
-        // One atomic step: of two proposals at a time, one stands and both see it.
-        let entry = self.tags.entry_by_ref(key).and_compute_with(|there| match there {
-            Some(there) if there.value().is_alive() => Op::Nop,
-            _ => Op::Put(Kept::new(stamp, ttl)),
+        state
+    }
+
+    /// Changes a tag in one atomic step.
+    fn change(&self, tag: &TagKey, change: impl FnOnce(&mut Cell, u64)) {
+        // Not `invalidate`, also to remove one: that does not wait for a change of the same tag that
+        // is under way.
+        self.tags.entry_by_ref(tag.as_str()).and_compute_with(|there| {
+            let before = there.map(moka::Entry::into_value).unwrap_or_default();
+            let mut cell = before.clone();
+            change(&mut cell, self.now());
+            match cell.until() {
+                None => Op::Remove,
+                Some(_) if cell == before => Op::Nop,
+                Some(_) => Op::Put(cell),
+            }
         });
-        match entry.into_entry() {
-            Some(entry) => TagState::Stamp(entry.into_value().value),
-            None => TagState::Absent,
-        }
     }
 }
 
@@ -128,34 +184,32 @@ impl Store for MemoryStore {
             self.entries.insert(key.as_str().to_owned(), Kept::new(bytes.clone(), *ttl));
         }
         for (tag, life) in keep {
-            // Atomic against a purge: a tag that is gone stays gone, and its stamp never changes.
-            self.tags.entry_by_ref(tag.as_str()).and_compute_with(|there| match there {
-                Some(there) if there.value().is_alive() => {
-                    let longer = Kept::new(there.value().value, *life);
-                    if longer.until > there.value().until { Op::Put(longer) } else { Op::Nop }
-                }
-                _ => Op::Nop,
-            });
+            // A tag that is gone stays gone, and its stamp never changes.
+            self.change(tag, |cell, now| cell.extend(whole_millis(*life), now));
         }
         Ok(())
     }
 
-    async fn purge(
-        &self,
-        tags: &[TagKey],
-        entries: &[EntryKey],
-        watched: &[TagKey],
-    ) -> Result<Vec<TagState>, StoreError> {
-        for tag in tags {
-            // Not `invalidate`: that one does not wait for a computation on the same key, and a
-            // `write` that is extending the tag's life could put the old stamp back after it.
-            self.tags.entry_by_ref(tag.as_str()).and_compute_with(|_| Op::Remove);
+    async fn arm(&self, arm: &Arm) -> Result<usize, StoreError> {
+        let (life, mut stood) = (whole_millis(arm.life), 0);
+        for (tag, unless) in &arm.tags {
+            self.change(tag, |cell, now| stood += usize::from(cell.arm(arm.writer, *unless, life, now)));
         }
-        for entry in entries {
+        Ok(stood)
+    }
+
+    async fn release(&self, release: &Release) -> Result<usize, StoreError> {
+        let settle = if release.settle.is_zero() { 0 } else { whole_millis(release.settle) };
+        let mut stood = 0;
+        for (tag, fate) in &release.tags {
+            self.change(tag, |cell, now| {
+                stood += usize::from(cell.release(release.writer, *fate, settle, now));
+            });
+        }
+        for entry in &release.entries {
             self.entries.invalidate(entry.as_str());
         }
-        let look = |key: &TagKey| self.tag(&TagProbe { key: key.clone(), propose: None });
-        Ok(watched.iter().map(look).collect())
+        Ok(stood)
     }
 
     async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError> {
@@ -167,7 +221,8 @@ impl Store for MemoryStore {
         let alive =
             |key: Arc<String>, alive: bool| (alive && key.starts_with(prefix)).then(|| key.as_ref().clone());
         let entries = self.entries.iter().filter_map(|(key, kept)| alive(key, kept.is_alive()));
-        let tags = self.tags.iter().filter_map(|(key, kept)| alive(key, kept.is_alive()));
+        let now = self.now();
+        let tags = self.tags.iter().filter_map(|(key, cell)| alive(key, cell.look(now) != TagState::Absent));
         Ok(entries.chain(tags).take(limit).collect())
     }
 
@@ -181,6 +236,10 @@ impl Store for MemoryStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn outlives_the_process(&self) -> bool {
+        false
     }
 
     fn name(&self) -> &'static str {

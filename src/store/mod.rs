@@ -3,6 +3,7 @@
 //! A store knows keys, bytes, stamps and lifetimes. It knows nothing of SQL, entities or
 //! what an entry means; the rules that make an entry valid live in `freshness`.
 
+mod cell;
 #[cfg(test)]
 mod conformance;
 #[cfg(all(test, unix, feature = "redis"))]
@@ -20,9 +21,11 @@ use std::{fmt::Debug, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub(crate) use cell::Cell;
+pub use cell::Fate;
 pub use key::{EntryKey, TagKey};
 pub use memory::MemoryStore;
-pub use tag::{Stamp, TagState};
+pub use tag::{Stamp, TagState, WriterId};
 
 /// One tag that a [`Store::read`] asks for.
 #[derive(Clone, Debug)]
@@ -68,6 +71,42 @@ pub struct EntryWrite {
     pub ttl: Duration,
 }
 
+/// What a writer does before its COMMIT: it leaves its mark on tags, or renews it.
+#[derive(Clone, Debug)]
+pub struct Arm {
+    /// Whose mark.
+    pub writer: WriterId,
+    /// The tags; a stamp that carries the label beside its tag is left alone (zero is none).
+    pub tags: Vec<(TagKey, u64)>,
+    /// How long the mark stands if nobody takes it away.
+    pub life: Duration,
+}
+
+/// What a writer does after its COMMIT: it takes its mark away and purges.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// Whose mark. It need not have left one.
+    pub writer: WriterId,
+    /// The tags, and what becomes of each.
+    pub tags: Vec<(TagKey, Fate)>,
+    /// Entries to drop, to give the memory back.
+    pub entries: Vec<EntryKey>,
+    /// A purged tag stays a barrier for so long. Zero: not at all.
+    pub settle: Duration,
+}
+
+impl Release {
+    /// A purge by somebody who left no mark.
+    pub fn purging(tags: &[TagKey], entries: &[EntryKey]) -> Self {
+        Self {
+            writer: WriterId::fresh(),
+            tags: tags.iter().map(|tag| (tag.clone(), Fate::Purge)).collect(),
+            entries: entries.to_vec(),
+            settle: Duration::ZERO,
+        }
+    }
+}
+
 /// A place that keeps entries and tags.
 ///
 /// All methods are cancel safe: a dropped future leaves the operation done or not done, never
@@ -85,15 +124,16 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// now. A tag that is absent stays absent. One round trip.
     async fn write(&self, entries: &[EntryWrite], keep: &[(TagKey, Duration)]) -> Result<(), StoreError>;
 
-    /// Makes the tags absent and drops the entries; then looks at the `watched` tags and says what
-    /// they carry. One round trip, however many entries depend on the tags. Idempotent. Works when
-    /// the store refuses writes for lack of memory.
-    async fn purge(
-        &self,
-        tags: &[TagKey],
-        entries: &[EntryKey],
-        watched: &[TagKey],
-    ) -> Result<Vec<TagState>, StoreError>;
+    /// Leaves a writer's mark on tags, so that nobody serves or stores what depends on them until it
+    /// is taken away or its life is over. Says on how many of them its mark stood already. One round
+    /// trip.
+    async fn arm(&self, arm: &Arm) -> Result<usize, StoreError>;
+
+    /// Takes a writer's marks away, purges what it touched, and drops the entries. The marks of other
+    /// writers stay. Says how many of its marks still stood. One round trip, however many entries
+    /// depend on the tags. Idempotent, but for that number. Works when the store refuses writes for
+    /// lack of memory.
+    async fn release(&self, release: &Release) -> Result<usize, StoreError>;
 
     /// Drops entries; says how many were there. One round trip.
     async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError>;
@@ -111,6 +151,11 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Resolves when the store is usable (again), so that delayed purges are delivered at once
     /// instead of at the next attempt. A store that is never away need not implement it.
     async fn recovered(&self) {}
+
+    /// Does what it keeps outlive this process? Then a writer that is killed leaves its marks behind.
+    fn outlives_the_process(&self) -> bool {
+        true
+    }
 
     /// Whether calls have a chance. Costs next to nothing; no round trip.
     fn state(&self) -> StoreState {
@@ -154,7 +199,6 @@ pub enum StoreError {
 
 /// A lifetime as the stores count it: whole milliseconds, at least one (rounded up: a life must not
 /// end early), at most ten years (what every store can count).
-#[cfg(feature = "redis")]
 fn whole_millis(life: Duration) -> u64 {
     const TEN_YEARS: u64 = 10 * 366 * 24 * 3600 * 1000;
     let millis = life.as_nanos().div_ceil(1_000_000);

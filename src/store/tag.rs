@@ -22,6 +22,29 @@ pub struct Stamp {
     label: u64,
 }
 
+/// Who leaves a mark on a tag: one transaction, or one statement on its own. Random, like a stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WriterId(u64);
+
+impl WriterId {
+    /// An id that nobody else has.
+    pub fn fresh() -> Self {
+        Self(Stamp::fresh().get())
+    }
+
+    /// An id for tests and models.
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl fmt::Display for WriterId {
+    /// As in the store: `w` and sixteen lower-case hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "w{:016x}", self.0)
+    }
+}
+
 /// What a tag key holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TagState {

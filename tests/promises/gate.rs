@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use sea_orm_cache::stores::{EntryKey, EntryWrite, Found, Store, StoreError, TagKey, TagProbe, TagState};
+use sea_orm_cache::stores::{Arm, EntryKey, EntryWrite, Found, Release, Store, StoreError, TagKey, TagProbe};
 use tokio::sync::watch;
 
 #[derive(Debug)]
@@ -70,16 +70,15 @@ impl Store for Gate {
         result
     }
 
-    async fn purge(
-        &self,
-        tags: &[TagKey],
-        entries: &[EntryKey],
-        watched: &[TagKey],
-    ) -> Result<Vec<TagState>, StoreError> {
+    async fn arm(&self, arm: &Arm) -> Result<usize, StoreError> {
+        self.inner.arm(arm).await
+    }
+
+    async fn release(&self, release: &Release) -> Result<usize, StoreError> {
         if self.refuses_purges.load(Ordering::SeqCst) {
             return Err(StoreError::Unreachable { reason: "the test says so".into() });
         }
-        self.inner.purge(tags, entries, watched).await
+        self.inner.release(release).await
     }
 
     async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError> {
@@ -96,6 +95,10 @@ impl Store for Gate {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.inner.ping().await
+    }
+
+    fn outlives_the_process(&self) -> bool {
+        self.inner.outlives_the_process()
     }
 
     fn name(&self) -> &'static str {

@@ -1,11 +1,11 @@
-//! The commands as they go over the wire: MGET, SET with PX and NX, PEXPIRE with GT, UNLINK, SCAN,
-//! PING, HELLO, INFO. Always a pipeline, which is one write to the socket.
+//! The commands as they go over the wire: MGET, SET with PX and NX, PEXPIRE with GT, EVALSHA, UNLINK,
+//! SCAN, PING, HELLO, INFO. Always a pipeline, which is one write to the socket.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use redis::Pipeline;
 
-use crate::store::{EntryKey, EntryWrite, TagKey, TagProbe, whole_millis};
+use crate::store::{Arm, EntryKey, EntryWrite, Fate, Release, TagKey, TagProbe, WriterId, whole_millis};
 
 /// Keys per UNLINK. The server runs a command in one go; this many keys keep it busy for a few
 /// milliseconds at most.
@@ -53,24 +53,81 @@ pub(super) fn write(entries: &[EntryWrite], keep: &[(TagKey, Duration)]) -> Pipe
 /// One UNLINK of all the keys, or as many as it takes.
 pub(super) fn remove<'a>(keys: impl Iterator<Item = &'a str>) -> Pipeline {
     let mut pipeline = redis::pipe();
+    unlink(&mut pipeline, keys);
+    pipeline
+}
+
+fn unlink<'a>(pipeline: &mut Pipeline, keys: impl Iterator<Item = &'a str>) {
     for (position, key) in keys.enumerate() {
         if position % KEYS_PER_UNLINK == 0 {
             pipeline.cmd("UNLINK");
         }
         pipeline.arg(key);
     }
+}
+
+/// How a script is named: by its hash, if the server has it, or by its text, which also leaves it
+/// there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    Hash,
+    Text,
+}
+
+/// The rules of `store/cell.rs` in the server.
+static BARRIER: LazyLock<redis::Script> = LazyLock::new(|| redis::Script::new(BARRIER_TEXT));
+const BARRIER_TEXT: &str = include_str!("barrier.lua");
+
+/// Tags per call of the script. The server runs a call in one go, a microsecond or two per tag.
+pub(super) const TAGS_PER_CALL: usize = 1000;
+
+fn call(
+    pipeline: &mut Pipeline,
+    naming: Naming,
+    (operation, writer, span): (&str, WriterId, u64),
+    tags: &[(&TagKey, String)],
+) {
+    for tags in tags.chunks(TAGS_PER_CALL) {
+        match naming {
+            Naming::Hash => pipeline.cmd("EVALSHA").arg(BARRIER.get_hash()),
+            Naming::Text => pipeline.cmd("EVAL").arg(BARRIER_TEXT),
+        };
+        pipeline.arg(tags.len());
+        for (tag, _) in tags {
+            pipeline.arg(tag.as_str());
+        }
+        pipeline.arg(operation).arg(writer.to_string()).arg(span);
+        for (_, word) in tags {
+            pipeline.arg(word);
+        }
+    }
+}
+
+fn label(label: u64) -> String {
+    // As a stamp shows it, where no label is no text.
+    if label == 0 { "l".to_owned() } else { format!("l{label:016x}") }
+}
+
+pub(super) fn arm(arm: &Arm, naming: Naming) -> Pipeline {
+    let mut pipeline = redis::pipe();
+    let word = |unless: u64| if unless == 0 { String::new() } else { label(unless) };
+    let tags: Vec<_> = arm.tags.iter().map(|(tag, unless)| (tag, word(*unless))).collect();
+    call(&mut pipeline, naming, ("arm", arm.writer, whole_millis(arm.life)), &tags);
     pipeline
 }
 
-/// The removals, and then one MGET of what is watched: what it finds is from after them.
-pub(super) fn purge<'a>(keys: impl Iterator<Item = &'a str>, watched: &[TagKey]) -> Pipeline {
-    let mut pipeline = remove(keys);
-    if !watched.is_empty() {
-        pipeline.cmd("MGET");
-        for tag in watched {
-            pipeline.arg(tag.as_str());
-        }
-    }
+/// The tags first: should the server be cut off in between, they are what counts.
+pub(super) fn release(release: &Release, naming: Naming) -> Pipeline {
+    let settle = if release.settle.is_zero() { 0 } else { whole_millis(release.settle) };
+    let word = |fate: &Fate| match fate {
+        Fate::Purge => "p".to_owned(),
+        Fate::PurgeUnless(unless) => label(*unless),
+        Fate::Spare => "s".to_owned(),
+    };
+    let tags: Vec<_> = release.tags.iter().map(|(tag, fate)| (tag, word(fate))).collect();
+    let mut pipeline = redis::pipe();
+    call(&mut pipeline, naming, ("release", release.writer, settle), &tags);
+    unlink(&mut pipeline, release.entries.iter().map(EntryKey::as_str));
     pipeline
 }
 
@@ -177,10 +234,30 @@ mod tests {
         assert_eq!(sizes, [KEYS_PER_UNLINK, KEYS_PER_UNLINK, 1]);
         assert_eq!(sent(&remove(["a", "b"].into_iter())), ["UNLINK a b"]);
         assert!(remove(std::iter::empty()).is_empty());
+    }
+
+    #[test]
+    fn marks_are_left_and_taken_away_by_one_script() {
+        let (writer, tag) = (WriterId::from_number(10), |key: &str| TagKey::from_full(key));
+        let hash = BARRIER.get_hash();
+        let arm = Arm { writer, tags: vec![(tag("a"), 0), (tag("i"), 255)], life: Duration::from_secs(5) };
         assert_eq!(
-            sent(&purge(["a", "b"].into_iter(), &[TagKey::from_full("n:i:t")])),
-            ["UNLINK a b", "MGET n:i:t"]
+            sent(&super::arm(&arm, Naming::Hash)),
+            [format!("EVALSHA {hash} 2 a i arm w000000000000000a 5000  l00000000000000ff")]
         );
+        let tags = vec![(tag("a"), Fate::Purge), (tag("b"), Fate::Spare), (tag("i"), Fate::PurgeUnless(255))];
+        let release = Release { writer, tags, entries: vec![entry("e")], settle: Duration::ZERO };
+        assert_eq!(
+            sent(&super::release(&release, Naming::Hash)),
+            [
+                format!("EVALSHA {hash} 3 a b i release w000000000000000a 0 p s l00000000000000ff"),
+                "UNLINK e".to_owned()
+            ]
+        );
+        assert!(sent(&super::release(&release, Naming::Text))[0].starts_with("EVAL -- "));
+        let many = (0..=TAGS_PER_CALL).map(|number| (tag(&number.to_string()), Fate::Purge)).collect();
+        let release = Release { tags: many, ..release };
+        assert_eq!(super::release(&release, Naming::Hash).len(), 3);
     }
 
     // case F20

@@ -23,10 +23,11 @@ use redis::Pipeline;
 pub use config::RedisConfig;
 
 use self::{
+    command::Naming,
     reply::{Extension, Introduction},
     supervisor::Supervisor,
 };
-use super::{EntryKey, EntryWrite, Found, Store, StoreError, StoreState, TagKey, TagProbe, TagState};
+use super::{Arm, EntryKey, EntryWrite, Found, Release, Store, StoreError, StoreState, TagKey, TagProbe};
 
 /// A step through the key space may take longer than a query would wait: it is an operator's tool.
 const SCAN_STEP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -67,6 +68,30 @@ impl RedisStore {
         }
         let limit = self.patience(&commands);
         self.supervisor.ask(operation, limit, &commands, |values, _| reply::removed(&values)).await
+    }
+
+    /// Calls the script on so many tags. A server that does not have it is sent it: one round trip
+    /// more, the first time and after `SCRIPT FLUSH`.
+    async fn run(
+        &self,
+        operation: &'static str,
+        tags: usize,
+        commands: impl Fn(Naming) -> Pipeline,
+    ) -> Result<usize, StoreError> {
+        let calls = tags.div_ceil(command::TAGS_PER_CALL);
+        for naming in [Naming::Hash, Naming::Text] {
+            let commands = commands(naming);
+            if commands.is_empty() {
+                return Ok(0);
+            }
+            let read = |values: Vec<redis::Value>, _| reply::scripted(&values, calls);
+            if let Some(stood) =
+                self.supervisor.ask(operation, self.patience(&commands), &commands, read).await?
+            {
+                return Ok(stood);
+            }
+        }
+        Err(StoreError::Refused { operation, reason: "NOSCRIPT".to_owned() })
     }
 
     /// The time limit is meant for one command; the server works through a large purge in order.
@@ -110,20 +135,12 @@ impl Store for RedisStore {
         Ok(())
     }
 
-    async fn purge(
-        &self,
-        tags: &[TagKey],
-        entries: &[EntryKey],
-        watched: &[TagKey],
-    ) -> Result<Vec<TagState>, StoreError> {
-        // The tags first: should the server be cut off in between, they are what counts.
-        let keys = tags.iter().map(TagKey::as_str).chain(entries.iter().map(EntryKey::as_str));
-        let commands = command::purge(keys, watched);
-        if commands.is_empty() {
-            return Ok(Vec::new());
-        }
-        let read = |values, _| reply::purged(values, watched.len());
-        self.supervisor.ask("a purge", self.patience(&commands), &commands, read).await
+    async fn arm(&self, arm: &Arm) -> Result<usize, StoreError> {
+        self.run("a barrier", arm.tags.len(), |naming| command::arm(arm, naming)).await
+    }
+
+    async fn release(&self, release: &Release) -> Result<usize, StoreError> {
+        self.run("a purge", release.tags.len(), |naming| command::release(release, naming)).await
     }
 
     async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError> {

@@ -173,12 +173,20 @@ pub(super) fn removed(values: &[Value]) -> Result<u64, Fault> {
     Ok(removed)
 }
 
-/// The answers to some UNLINKs and, if anything is watched, one MGET.
-pub(super) fn purged(mut values: Vec<Value>, watched: usize) -> Result<Vec<TagState>, Fault> {
-    let last = if watched == 0 { None } else { values.pop() };
-    removed(&values)?;
-    let Some(last) = last else { return Ok(Vec::new()) };
-    Ok(found(vec![last], 0, watched, 0)?.tags)
+/// The answers to some calls of a script, each a number, and the sum of those; behind them to some
+/// UNLINKs. `None` if the server does not have the script (any longer).
+pub(super) fn scripted(values: &[Value], calls: usize) -> Result<Option<usize>, Fault> {
+    if values.len() < calls {
+        return Err(Fault::Misshapen);
+    }
+    let (calls, removals) = values.split_at(calls);
+    let lost = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT");
+    if calls.iter().any(lost) {
+        return Ok(None);
+    }
+    removed(removals)?;
+    let sum = removed(calls)?;
+    Ok(Some(usize::try_from(sum).unwrap_or(usize::MAX)))
 }
 
 /// The answer to a SET with NX: was it set?

@@ -17,7 +17,7 @@ use futures_util::FutureExt;
 
 use super::{RedisConfig, RedisStore};
 use crate::store::{
-    EntryKey, EntryWrite, Stamp, Store, StoreError, StoreState, TagKey, TagProbe,
+    EntryKey, EntryWrite, Release, Stamp, Store, StoreError, StoreState, TagKey, TagProbe,
     testbed::{DEADLINE, Puppet, Server, bulk, eventually},
 };
 
@@ -145,7 +145,7 @@ async fn the_database_is_the_same_after_a_reconnect_and_what_is_others_is_left_a
     let store = connected(patient(format!("{}?db=3", server.url()))).await;
     for _ in 0..3 {
         store.write(&written("n:e", HOUR), &[]).await.unwrap();
-        store.purge(&[tag("n:t")], &[entry("n:e")], &[]).await.unwrap();
+        store.release(&Release::purging(&[tag("n:t")], &[entry("n:e")])).await.unwrap();
         assert!(store.scan("", 10).await.unwrap().is_empty());
         let _: u64 = server.tell(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
         eventually("it is back", || async { store.ping().await.is_ok() }).await;

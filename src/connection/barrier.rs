@@ -1,0 +1,50 @@
+//! The barrier around a COMMIT: armed before it is sent, and never committed behind.
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
+
+use crate::{freshness::PurgeTicket, store::StoreError};
+
+/// Leaves the barrier that has to stand before the transaction is committed.
+///
+/// A process that stands still between here and the COMMIT, for longer than the barrier lives, must
+/// not commit behind it. PostgreSQL ends the session then: it is told to end one that is idle in a
+/// transaction for half of that life, and when this returns the other half at least is left.
+///
+/// # Errors
+/// The barrier could not be left and writes are to be refused then. Nothing is committed.
+pub(super) async fn guard_commit(
+    ticket: &mut PurgeTicket,
+    transaction: &DatabaseTransaction,
+) -> Result<(), DbErr> {
+    let limit = ticket.barrier_life() / 2;
+    let limits = transaction.get_database_backend() == DbBackend::Postgres && ticket.leaves_barriers();
+    let text = format!(
+        "SELECT set_config('idle_in_transaction_session_timeout', '{}ms', true) \
+         WHERE current_setting('idle_in_transaction_session_timeout', true) IS NOT NULL",
+        limit.as_millis()
+    );
+    loop {
+        if limits {
+            let (armed, limited) =
+                futures_util::future::join(ticket.arm(), transaction.execute_unprepared(&text)).await;
+            armed.map_err(refused)?;
+            if let Err(error) = limited {
+                // A transaction that has failed already: its COMMIT will say what became of it.
+                tracing::debug!(%error, "the time limit of a transaction could not be set");
+            }
+        } else {
+            ticket.arm().await.map_err(refused)?;
+        }
+        if !ticket.is_worn() {
+            return Ok(());
+        }
+    }
+}
+
+/// The error of a write that was refused.
+pub(super) fn refused(error: StoreError) -> DbErr {
+    DbErr::Custom(format!(
+        "sea-orm-cache refused this write, and nothing was written: {error}; \
+         `on_outage(OnOutage::AllowWrites)` would let it through"
+    ))
+}

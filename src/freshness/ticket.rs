@@ -1,0 +1,286 @@
+//! The duty to purge: taken before a write is sent, armed before it can be seen, delivered after.
+
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    pin::{Pin, pin},
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::{Either, select};
+use tokio::runtime::Handle;
+
+use super::{Freshness, PurgeQueue, PurgeSet};
+use crate::{
+    config::{Consistency, OnOutage},
+    store::{Arm, Fate, Release, StoreError, TagKey, WriterId},
+};
+
+/// How writes are guarded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writing {
+    pub(crate) consistency: Consistency,
+    pub(crate) on_outage: OnOutage,
+    /// How long a barrier stands whose writer is not heard of any more.
+    pub(crate) barrier_life: Duration,
+    /// How long a purged tag stays a barrier.
+    pub(crate) settle: Duration,
+}
+
+impl Freshness {
+    /// The duty to purge: taken before a write is sent, so that the purge happens even if whoever
+    /// writes goes away.
+    pub(crate) fn ticket(self: &Arc<Self>, set: PurgeSet) -> PurgeTicket {
+        self.queue.tickets.fetch_add(1, Ordering::AcqRel);
+        PurgeTicket { freshness: self.clone(), writer: WriterId::fresh(), set: Some(set), marks: None }
+    }
+
+    /// Do writers leave barriers?
+    pub(crate) fn leaves_barriers(&self) -> bool {
+        self.writing.consistency == Consistency::Strict
+    }
+
+    /// Purges now: a ticket taken and delivered.
+    pub(crate) async fn purge(self: &Arc<Self>, set: PurgeSet) {
+        self.ticket(set).deliver().await;
+    }
+
+    /// Waits until no purge is queued. True if that came about in time.
+    pub(crate) async fn drained(&self, patience: Duration) -> bool {
+        self.queue.drained(patience).await
+    }
+
+    /// Tags that wait to be purged.
+    pub(crate) fn undelivered(&self) -> usize {
+        self.queue.depth()
+    }
+
+    /// Writes that went on without a barrier, and barriers that were gone too early.
+    pub(crate) fn weak_guards(&self) -> (u64, u64) {
+        let PurgeQueue { unguarded, lapsed, .. } = &*self.queue;
+        (unguarded.load(Ordering::Relaxed), lapsed.load(Ordering::Relaxed))
+    }
+
+    /// Purges that were not delivered at the first attempt.
+    pub(crate) fn delayed_purges(&self) -> u64 {
+        self.queue.delayed.load(Ordering::Relaxed)
+    }
+}
+
+/// A purge that has not been confirmed: dropped, it goes to the queue.
+#[must_use = "a ticket that is dropped purges in the background"]
+pub(crate) struct PurgeTicket {
+    freshness: Arc<Freshness>,
+    writer: WriterId,
+    set: Option<PurgeSet>,
+    /// What was armed, if anything was.
+    marks: Option<Marks>,
+}
+
+/// The marks that a writer left.
+struct Marks {
+    /// Tags, and the label that kept the mark off.
+    tags: BTreeMap<TagKey, u64>,
+    /// Their life began no earlier.
+    since: Instant,
+}
+
+impl PurgeTicket {
+    /// Leaves the writer's mark on everything that it may make wrong: from now on, until the purge or
+    /// the end of the marks' life, nobody serves or stores any of it. One round trip; none without
+    /// [`Consistency::Strict`].
+    ///
+    /// Returns with at least half of the marks' life ahead, however long the store took.
+    ///
+    /// # Errors
+    /// The store did not take them, and [`OnOutage::RefuseWrites`] was chosen: the write must not go
+    /// on. Nothing is purged then. Otherwise the write goes on without a barrier, which is counted.
+    pub(crate) async fn arm(&mut self) -> Result<(), StoreError> {
+        let Some(set) = self.set.as_ref().filter(|set| !set.is_empty()) else { return Ok(()) };
+        let writing = self.freshness.writing;
+        let result = match writing.consistency {
+            Consistency::Strict => {
+                let tags = set.tags.iter().map(|tag| (tag.clone(), 0));
+                let tags = tags.chain(set.unless.iter().map(|(tag, label)| (tag.clone(), *label)));
+                let mut all = tags.collect::<BTreeMap<_, _>>();
+                // What was armed before and is not touched any more is released with the rest.
+                all.extend(self.marks.take().into_iter().flat_map(|marks| marks.tags));
+                self.leave_marks(all).await
+            }
+            Consistency::AfterCommit if writing.on_outage == OnOutage::RefuseWrites => {
+                self.freshness.store.ping().await
+            }
+            Consistency::AfterCommit => Ok(()),
+        };
+        let Err(error) = result else { return Ok(()) };
+        match writing.on_outage {
+            OnOutage::AllowWrites => {
+                self.freshness.queue.unguarded.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "a write goes on without a barrier: the cache store did not take it");
+                Ok(())
+            }
+            OnOutage::RefuseWrites => {
+                // A mark that was left all the same ends with its life.
+                self.set = None;
+                Err(error)
+            }
+        }
+    }
+
+    async fn leave_marks(&mut self, tags: BTreeMap<TagKey, u64>) -> Result<(), StoreError> {
+        let freshness = self.freshness.clone();
+        for tag in tags.keys() {
+            freshness.hints.saw_no_stamp(tag);
+        }
+        let life = freshness.writing.barrier_life;
+        let list = tags.iter().map(|(tag, label)| (tag.clone(), *label)).collect();
+        let arm = Arm { writer: self.writer, tags: list, life };
+        // Before it is sent: should this future be dropped or fail, the marks may be there.
+        let marks = self.marks.insert(Marks { tags, since: Instant::now() });
+        loop {
+            freshness.store.arm(&arm).await?;
+            // Frozen, or kept waiting: the life that is left would not do for a COMMIT.
+            if marks.since.elapsed() < life / 2 {
+                return Ok(());
+            }
+            marks.since = Instant::now();
+        }
+    }
+
+    pub(crate) fn barrier_life(&self) -> Duration {
+        self.freshness.writing.barrier_life
+    }
+
+    /// Will there be a barrier?
+    pub(crate) fn leaves_barriers(&self) -> bool {
+        self.freshness.leaves_barriers() && self.set.as_ref().is_some_and(|set| !set.is_empty())
+    }
+
+    /// Has so much of the marks' life gone by that they have to be renewed before a COMMIT is sent?
+    pub(crate) fn is_worn(&self) -> bool {
+        let life = self.freshness.writing.barrier_life;
+        self.marks.as_ref().is_some_and(|marks| marks.since.elapsed() >= life / 2)
+    }
+
+    /// Does something, and renews the marks as long as it takes.
+    pub(crate) async fn while_armed<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let Some(marks) = &self.marks else { return work.await };
+        let freshness = &self.freshness;
+        let life = freshness.writing.barrier_life;
+        let tags = marks.tags.iter().map(|(tag, label)| (tag.clone(), *label)).collect();
+        let arm = Arm { writer: self.writer, tags, life };
+        let armed = arm.tags.len();
+        let renew = async {
+            loop {
+                tokio::time::sleep(life / 3).await;
+                match freshness.store.arm(&arm).await {
+                    // Fewer when a label kept some off.
+                    Ok(stood) if stood < armed && arm.tags.iter().all(|(_, label)| *label == 0) => {
+                        freshness.queue.lapsed.fetch_add(1, Ordering::Relaxed);
+                        tracing::warn!("a barrier was gone while its write was under way");
+                    }
+                    Ok(_) => {}
+                    Err(error) => tracing::warn!(%error, "a barrier could not be renewed"),
+                }
+            }
+        };
+        match select(pin!(work), pin!(renew)).await {
+            Either::Left((done, _)) => done,
+            Either::Right((never, _)) => never,
+        }
+    }
+
+    /// Takes the marks away and makes the tags absent. Returns once the store has confirmed it or,
+    /// if it does not answer in its time, once the purge is queued and its tags are bypassed here.
+    /// Never an error: the write that it follows is durable.
+    ///
+    /// Cancel safe: a dropped future leaves the purge to the background task. One round trip.
+    pub(crate) async fn deliver(mut self) {
+        let Some(set) = &self.set else { return };
+        let mut fates = BTreeMap::new();
+        // Marks on what was not touched in the end.
+        fates.extend(
+            self.marks.iter().flat_map(|marks| marks.tags.keys()).map(|tag| (tag.clone(), Fate::Spare)),
+        );
+        fates.extend(set.unless.iter().map(|(tag, label)| (tag.clone(), Fate::PurgeUnless(*label))));
+        fates.extend(set.tags.iter().map(|tag| (tag.clone(), Fate::Purge)));
+        if fates.is_empty() && set.entries.is_empty() {
+            self.set = None;
+            return;
+        }
+        for tag in &set.tags {
+            self.freshness.hints.saw_no_stamp(tag);
+        }
+        let release = Release {
+            writer: self.writer,
+            tags: fates.into_iter().collect(),
+            entries: set.entries.iter().cloned().collect(),
+            settle: self.freshness.writing.settle,
+        };
+        match self.freshness.store.release(&release).await {
+            Ok(_) => {
+                tracing::debug!(tags = release.tags.len(), entries = release.entries.len(), "purged");
+                self.set = None;
+            }
+            Err(error) => {
+                let tags = release.tags.len();
+                tracing::warn!(%error, tags, "a purge could not be delivered at once; queued");
+            }
+        }
+    }
+
+    /// Puts a narrower set in the place of what was owed, once it is known.
+    pub(crate) fn narrow(&mut self, set: PurgeSet) {
+        self.set = Some(set);
+    }
+}
+
+impl Drop for PurgeTicket {
+    fn drop(&mut self) {
+        if let Some(set) = self.set.take().filter(|set| !set.is_empty()) {
+            self.freshness.queue.push(set, &self.freshness);
+        }
+        if self.freshness.queue.tickets.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.freshness.queue.empty.notify_waiters();
+        }
+    }
+}
+
+/// A future that is finished whatever happens to whoever waits for it: if it is dropped half-way,
+/// a background task takes it over. A write that was sent and its purge belong together.
+pub(crate) struct Finishing<T: Send + 'static> {
+    work: Option<Pin<Box<dyn Future<Output = T> + Send>>>,
+    runtime: Handle,
+}
+
+impl<T: Send + 'static> Finishing<T> {
+    pub(crate) fn new(runtime: &Handle, work: impl Future<Output = T> + Send + 'static) -> Self {
+        Self { work: Some(Box::pin(work)), runtime: runtime.clone() }
+    }
+}
+
+impl<T: Send + 'static> Future for Finishing<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        // Taken out while it is polled: a future that panics must not be polled again by `drop`.
+        let Some(mut work) = self.work.take() else { return Poll::Pending };
+        let done = work.as_mut().poll(cx);
+        if done.is_pending() {
+            self.work = Some(work);
+        }
+        done
+    }
+}
+
+impl<T: Send + 'static> Drop for Finishing<T> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            self.runtime.spawn(async move {
+                let _ = work.await;
+            });
+        }
+    }
+}
