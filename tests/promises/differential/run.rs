@@ -22,7 +22,7 @@ use super::{
     write::{Conflict, Form, Via, Write},
 };
 use crate::{
-    support::{Backend, TestDatabase, unique_namespace},
+    support::{Backend, TestDatabase, eventually, unique_namespace},
     world::{StoreKind, builder},
 };
 
@@ -148,9 +148,25 @@ pub async fn contents_without_the_cache(plan: &Plan) -> Option<Vec<Vec<String>>>
                 plain_inside(transaction, parts, *end, plan.backend, &sent).await;
             }
         }
+        settled(plan.backend, &db).await;
         all.push(read_contents(plan, &db).await);
     }
     Some(all)
+}
+
+/// Waits until no statement is under way: a stream that was dropped is still being executed, and a
+/// transaction that was dropped rolled back, until its connection is back in the pool.
+async fn settled(backend: Backend, db: &DatabaseConnection) {
+    let is_idle = async || match backend {
+        Backend::Sqlite => is_idle(db.get_sqlite_connection_pool()),
+        Backend::Postgres => is_idle(db.get_postgres_connection_pool()),
+        Backend::MariaDb => is_idle(db.get_mysql_connection_pool()),
+    };
+    eventually("all connections are back in the pool", Duration::from_secs(20), is_idle).await;
+}
+
+fn is_idle<D: sea_orm::sqlx::Database>(pool: &sea_orm::sqlx::Pool<D>) -> bool {
+    pool.num_idle() == pool.size() as usize
 }
 
 fn plain_inside<'s>(
@@ -254,6 +270,9 @@ impl Run<'_> {
                 self.slots[*position] = self.new_slot(read).await?;
             }
             self.take(&planned.step).await?;
+            if self.plan.keeps_contents {
+                settled(self.plan.backend, self.plain()).await;
+            }
             self.compare(&planned.step).await?;
             if self.plan.keeps_contents {
                 self.history.push(self.contents.clone());
