@@ -227,7 +227,32 @@ impl CachedTransaction {
     }
 
     async fn send(&self, ask: Ask) -> Result<Answer, DbErr> {
-        let Some(plan) = self.plan(&ask) else { return ask.send(&self.inner).await };
+        let result = match self.plan(&ask) {
+            None => ask.send(&self.inner).await,
+            Some(plan) => self.write(plan, ask).await,
+        };
+        if let Err(error) = &result
+            && self.may_end(error)
+        {
+            self.writes.end();
+        }
+        result
+    }
+
+    /// May the database have ended the transaction together with the statement that failed? In MySQL
+    /// a deadlock does that, in SQLite `OR ROLLBACK` and a full disk; what is written from then on is
+    /// on its own, and no ROLLBACK takes it back.
+    fn may_end(&self, error: &DbErr) -> bool {
+        match ConnectionTrait::get_database_backend(&self.inner) {
+            // The transaction is there until it is rolled back, and takes no more statements.
+            DbBackend::Postgres => false,
+            // A constraint is the end of the statement alone.
+            DbBackend::MySql => error.sql_err().is_none(),
+            _ => true,
+        }
+    }
+
+    async fn write(&self, plan: Plan, ask: Ask) -> Result<Answer, DbErr> {
         let (number, mut ticket) = self.note(&plan);
         let before = self.select_before(&plan).await?;
         let result = match &mut ticket {
@@ -251,7 +276,9 @@ impl CachedTransaction {
             _ => plan.writes,
         };
         self.settle(number, writes);
-        if let Some(ticket) = ticket {
+        // The transaction may have ended while this statement waited for its turn.
+        let all = || self.cache.inner.freshness.ticket(self.writes.all(&self.cache).into_purge());
+        if let Some(ticket) = ticket.or_else(|| self.writes.has_ended().then(all)) {
             ticket.deliver().await;
         }
         result
@@ -269,39 +296,45 @@ impl CachedTransaction {
     /// Reads the rows that a write will touch, if there is something to be gained by it.
     async fn select_before(&self, plan: &Plan) -> Result<Option<Vec<Image>>, DbErr> {
         let (Some(select), Some(policy)) = (plan.pre_select(), plan.policy()) else { return Ok(None) };
+        // Without a transaction around both, the write may find other rows.
+        if self.writes.has_ended() {
+            return Ok(None);
+        }
         if let Some(lock) = &select.lock_first {
             self.inner.execute_unprepared(lock).await?;
         }
-        // In PostgreSQL an error ends the whole transaction. The first time a text is sent, it is
-        // sent in a savepoint: an error of ours must not be the end of the user's transaction.
         let proven = &self.seen.proven;
-        let trusted =
-            select.statement.db_backend != DbBackend::Postgres || proven.knows(&select.statement.sql);
-        let result = if trusted {
-            self.inner.query_all_raw(select.statement.clone()).await
+        let rows = if proven.knows(&select.statement.sql) {
+            // The write would not have fared better: it takes the same locks. And the error may have
+            // ended the transaction.
+            Some(self.inner.query_all_raw(select.statement.clone()).await?)
         } else {
-            // By text: a nested transaction of SeaORM's would count one that the user has ended by text.
-            if self.inner.execute_unprepared("SAVEPOINT sea_orm_cache").await.is_err() {
-                return Ok(None);
-            }
-            let result = self.inner.query_all_raw(select.statement.clone()).await;
-            if result.is_err() {
-                self.inner.execute_unprepared("ROLLBACK TO SAVEPOINT sea_orm_cache").await?;
-            }
-            self.inner.execute_unprepared("RELEASE SAVEPOINT sea_orm_cache").await?;
-            result
+            self.select_unproven(&select.statement).await?
         };
-        match result {
-            Ok(rows) => {
-                proven.learn(&select.statement.sql);
-                Ok(select.images(&rows, policy))
-            }
-            Err(error) if trusted && select.statement.db_backend == DbBackend::Postgres => Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
-                Ok(None)
+        Ok(rows.and_then(|rows| {
+            proven.learn(&select.statement.sql);
+            select.images(&rows, policy)
+        }))
+    }
+
+    /// The first time a text is sent, it is sent in a savepoint: an error of ours must not be the end
+    /// of the user's transaction, and if it is that of the transaction itself, the savepoint is gone.
+    async fn select_unproven(&self, select: &Statement) -> Result<Option<Vec<QueryResult>>, DbErr> {
+        // By text: a nested transaction of SeaORM's would count one that the user has ended by text.
+        if let Err(error) = self.inner.execute_unprepared("SAVEPOINT sea_orm_cache").await {
+            // In PostgreSQL the statement will say the same, if it is not on its own.
+            return if select.db_backend == DbBackend::Postgres { Ok(None) } else { Err(error) };
+        }
+        let result = self.inner.query_all_raw(select.clone()).await;
+        if let Err(error) = &result {
+            tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
+            let back = self.inner.execute_unprepared("ROLLBACK TO SAVEPOINT sea_orm_cache").await;
+            if back.is_err() {
+                return result.map(Some);
             }
         }
+        self.inner.execute_unprepared("RELEASE SAVEPOINT sea_orm_cache").await?;
+        Ok(result.ok())
     }
 
     /// Like [`TransactionTrait::transaction`], with an async closure.

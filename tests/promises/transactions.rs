@@ -504,6 +504,84 @@ async fn a_transaction_ended_by_text_purges_what_is_written_after_it() {
     }
 }
 
+// A database that rolls back by itself leaves what comes after it on its own, whatever becomes of the
+// "transaction": an insert with OR ROLLBACK that is refused.
+#[tokio::test]
+async fn a_transaction_that_sqlite_has_rolled_back_purges_what_is_written_after_it() {
+    let Some(world) = World::new(Backend::Sqlite, crate::world::StoreKind::Memory).await else { return };
+    for (id, rolled_back) in [(1, true), (2, false)] {
+        let tx = world.db.begin().await.unwrap();
+        retitled(id, "rolled back").update(&tx).await.unwrap();
+        let refused =
+            "INSERT OR ROLLBACK INTO book (id, title, publisher_id) SELECT id, title, publisher_id FROM book";
+        tx.execute_unprepared(refused).await.unwrap_err();
+        world.title(id).await;
+        retitled(id, "on its own").update(&tx).await.unwrap();
+        assert_eq!(world.title(id).await.as_deref(), Some("on its own"), "visible at once");
+        if rolled_back {
+            let _ = tx.rollback().await;
+        } else {
+            drop(tx);
+        }
+        let truth = book::Entity::find_by_id(id).one(world.plain()).await.unwrap().unwrap();
+        assert_eq!(truth.title, "on its own", "what the database says");
+        assert_eq!(world.title(id).await.as_deref(), Some("on its own"));
+    }
+}
+
+// The same, after a deadlock.
+#[tokio::test]
+async fn a_transaction_that_mariadb_has_rolled_back_purges_what_is_written_after_it() {
+    let Some(world) = World::new(Backend::MariaDb, crate::world::StoreKind::Memory).await else { return };
+    let set = async |tx: &CachedTransaction, id: i64, title: &str| {
+        let title = sea_orm::sea_query::Expr::value(title);
+        let update = book::Entity::update_many().col_expr(book::Column::Title, title);
+        update.filter(book::Column::Id.eq(id)).exec(tx).await
+    };
+    let (first, second) = (world.db.begin().await.unwrap(), world.db.begin().await.unwrap());
+    set(&first, 1, "first").await.unwrap();
+    set(&second, 2, "second").await.unwrap();
+    let (of_first, of_second) = tokio::join!(set(&first, 2, "first"), set(&second, 1, "second"));
+    assert_ne!(of_first.is_err(), of_second.is_err(), "one of them had to give way");
+    let (victim, other) = if of_first.is_err() { (first, second) } else { (second, first) };
+    other.rollback().await.unwrap();
+    world.title(3).await;
+    set(&victim, 3, "on its own").await.unwrap();
+    assert_eq!(world.title(3).await.as_deref(), Some("on its own"), "visible at once");
+    drop(victim);
+    for (id, expected) in [(1, "Title 1"), (2, "Title 2"), (3, "on its own")] {
+        let truth = book::Entity::find_by_id(id).one(world.plain()).await.unwrap().unwrap();
+        assert_eq!(truth.title, expected, "what the database says");
+        assert_eq!(world.title(id).await.as_deref(), Some(expected));
+    }
+}
+
+// The wrapper's own question before a write must not take the error that is the statement's, and must not
+// hide that the transaction is over.
+#[tokio::test]
+async fn the_question_before_a_write_does_not_hide_a_deadlock() {
+    let Some(world) = World::new(Backend::MariaDb, crate::world::StoreKind::Memory).await else { return };
+    let moved = async |tx: &CachedTransaction, id: i64, shelf: i64| {
+        let shelf = sea_orm::sea_query::Expr::value(shelf);
+        let update = book::Entity::update_many().col_expr(book::Column::ShelfId, shelf);
+        update.filter(book::Column::Id.eq(id)).exec(tx).await
+    };
+    let (first, second) = (world.db.begin().await.unwrap(), world.db.begin().await.unwrap());
+    moved(&first, 1, 2).await.unwrap();
+    moved(&second, 2, 2).await.unwrap();
+    let go_on = async |tx: CachedTransaction, id: i64| {
+        let result = moved(&tx, id, 3).await;
+        tx.commit().await.unwrap();
+        result
+    };
+    let (of_first, of_second) = tokio::join!(go_on(first, 2), go_on(second, 1));
+    assert_ne!(
+        of_first.is_err(),
+        of_second.is_err(),
+        "one of them had to give way, and its caller to be told"
+    );
+}
+
 #[tokio::test]
 async fn a_nested_transaction_that_outlives_the_one_around_it_purges_when_it_commits() {
     for world in World::all().await {
