@@ -20,7 +20,7 @@ use crate::{
     },
     freshness::{
         Bypass, Freshness, Loaded, Look, Outcome, Payload, PayloadKind, PurgeQueue, PurgeSet, Question,
-        Writing,
+        Reading, Writing,
     },
     keys::Keyspace,
     observe::{CacheStats, Counters},
@@ -175,9 +175,10 @@ impl Cache {
             barrier_life: config.barrier_life,
             settle: config.settle,
         };
+        let reading = Reading { verify_one_in: config.verify_one_in, lease: config.lease };
         let inner = Inner {
             keys,
-            freshness: Arc::new(Freshness::new(store, queue, runtime, writing)),
+            freshness: Arc::new(Freshness::new(store, queue, runtime, writing, reading)),
             registry,
             counters: Counters::default(),
             memo: Memo::new(MEMO_BYTES, Arc::new(pure_functions)),
@@ -481,6 +482,7 @@ impl Cache {
         let mut stats = self.inner.counters.snapshot();
         stats.delayed_purges = self.inner.freshness.delayed_purges();
         (stats.unguarded_writes, stats.lapsed_barriers) = self.inner.freshness.weak_guards();
+        (stats.verified_hits, stats.stale_hits) = self.inner.freshness.verified();
         stats.undelivered_tags = self.inner.freshness.undelivered() as u64;
         stats
     }

@@ -75,6 +75,12 @@ pub struct CacheConfig {
     /// What was purged is read from the database for so long, for loads from replicas that lag
     /// behind. Zero: not at all.
     pub settle: Duration,
+    /// One hit in so many is held against the database, see
+    /// [`CacheBuilder::verify_one_in`]. Zero: none.
+    pub verify_one_in: u32,
+    /// How long a process waits for another that is loading the same, see [`CacheBuilder::lease`].
+    /// Zero: not at all.
+    pub lease: Duration,
     /// Does [`warm_up`](crate::CachedConnection::warm_up) load anything?
     pub warm_up: bool,
     /// Loaders that run at a time during warm-up. Four.
@@ -98,6 +104,8 @@ impl Default for CacheConfig {
             on_outage: OnOutage::AllowWrites,
             barrier_life: Duration::from_secs(10),
             settle: Duration::ZERO,
+            verify_one_in: 0,
+            lease: Duration::ZERO,
             warm_up: true,
             warm_up_concurrency: 4,
         }
@@ -140,6 +148,9 @@ impl CacheConfig {
         let lives = Duration::from_millis(100)..=Duration::from_secs(600);
         if !lives.contains(&self.barrier_life) {
             return bad("barrier_life", "is not between 100 milliseconds and ten minutes");
+        }
+        if self.lease > Duration::from_secs(60) {
+            return bad("lease", "is longer than a minute");
         }
         if self.settle > Duration::from_secs(600) {
             return bad("settle", "is longer than ten minutes");
@@ -315,6 +326,26 @@ impl CacheBuilder {
     /// long, and nothing of it stored. As long as a replica may lag.
     pub fn settle(mut self, settle: Duration) -> Self {
         self.config.settle = settle;
+        self
+    }
+
+    /// Holds one hit in so many against the database, which costs that load: 1 is all of them, 1000 a
+    /// thousandth. Differences that no write explains are counted
+    /// ([`CacheStats::stale_hits`](crate::CacheStats::stale_hits), which should stay zero for ever) and
+    /// logged as errors; the caller gets what the database says. Rows of entities are compared, not
+    /// values of your own types. A query without an order that has a LIMIT may answer differently each
+    /// time, and be counted for that.
+    pub fn verify_one_in(mut self, hits: u32) -> Self {
+        self.config.verify_one_in = hits;
+        self
+    }
+
+    /// Of all processes that miss the same entry at a time, one loads it; the others wait for it so
+    /// long at most, and then load by themselves without storing. Costs a miss one round trip more.
+    /// Worth it where a load is expensive and processes are many. In one process only one loads
+    /// anyway.
+    pub fn lease(mut self, patience: Duration) -> Self {
+        self.config.lease = patience;
         self
     }
 

@@ -4,7 +4,11 @@
 //! stamps that are missing, and the store of the entry, which the caller does not wait for. One
 //! more when another process purged a tag since this one last saw it.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::Future,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -13,9 +17,30 @@ use super::{
     Bypass, Fetched, Loaded, Look, Outcome, PayloadKind, Question, Stamps, Writing,
     flight::{Boarding, Flights, Landing, Leader, landed},
     hints::Hints,
+    lease::Lease,
     purge::PurgeQueue,
 };
 use crate::store::{EntryKey, Store};
+
+/// How reads are answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    /// One hit in so many is held against the database; zero: none.
+    pub(crate) verify_one_in: u32,
+    /// How long other processes wait for the one that loads; zero: not at all.
+    pub(crate) lease: Duration,
+}
+
+/// What came of holding hits against the database.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    pub(super) turn: AtomicU64,
+    pub(crate) verified: AtomicU64,
+    /// They differed, because a write came in between.
+    pub(crate) overtaken: AtomicU64,
+    /// They differed, and the entry was valid.
+    pub(crate) stale: AtomicU64,
+}
 
 /// The driver of the protocol.
 #[derive(Debug)]
@@ -25,6 +50,8 @@ pub(crate) struct Freshness {
     pub(super) queue: Arc<PurgeQueue>,
     pub(super) runtime: Handle,
     pub(super) writing: Writing,
+    pub(super) reading: Reading,
+    pub(super) checks: Checks,
     flights: Arc<Flights>,
 }
 
@@ -34,8 +61,10 @@ impl Freshness {
         queue: Arc<PurgeQueue>,
         runtime: Handle,
         writing: Writing,
+        reading: Reading,
     ) -> Self {
-        Self { store, hints: Hints::new(), queue, runtime, writing, flights: Flights::new() }
+        let (hints, flights) = (Hints::new(), Flights::new());
+        Self { store, hints, queue, runtime, writing, reading, checks: Checks::default(), flights }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -65,6 +94,9 @@ impl Freshness {
         loop {
             let stamps = match self.look(question).await {
                 Look::Hit { kind, payload } => match decode(kind, &payload) {
+                    Some(value) if self.is_sampled() => {
+                        return Ok(self.verify(question, (kind, &payload), value, load).await);
+                    }
                     Some(value) => return Ok(Fetched { value, outcome: Outcome::Hit }),
                     // Not readable: load it anew under a flight of its own.
                     None => return self.refill(question, load).await,
@@ -82,7 +114,23 @@ impl Freshness {
                 return self.lead(question, stamps, None, load).await;
             }
             match self.flights.board(&question.key, &stamps.flight(question)) {
-                Boarding::Lead(leader) => return self.lead(question, stamps, Some(leader), load).await,
+                Boarding::Lead(leader) => match self.take_lease(question, &stamps).await {
+                    // Kept until the entry is on its way.
+                    Lease::Ours(_held) => return self.lead(question, stamps, Some(leader), load).await,
+                    Lease::Landed { kind, payload } => {
+                        let value = decode(kind, &payload);
+                        leader.land(Landing::Loaded { kind, payload });
+                        if let Some(value) = value {
+                            return Ok(Fetched { value, outcome: Outcome::Joined });
+                        }
+                        failed_flights = 2;
+                    }
+                    Lease::Overtaken => {}
+                    Lease::Overdue => {
+                        leader.land(Landing::Failed);
+                        failed_flights = 2;
+                    }
+                },
                 Boarding::Follow(flight) => match landed(flight).await {
                     Landing::Loaded { kind, payload } => {
                         if let Some(value) = decode(kind, &payload) {

@@ -14,13 +14,15 @@ mod fill;
 mod flight;
 mod glance;
 mod hints;
+mod lease;
 mod look;
 mod purge;
 mod question;
 mod ticket;
+mod verify;
 
 pub(crate) use entry::{Decoded, Entry, PayloadKind};
-pub(crate) use fetch::Freshness;
+pub(crate) use fetch::{Checks, Freshness, Reading};
 pub(crate) use look::Look;
 pub(crate) use purge::{PurgeQueue, PurgeSet};
 pub(crate) use question::{Bypass, Fetched, Loaded, Outcome, Payload, Question, Stamps, Terms};

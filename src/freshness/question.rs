@@ -40,6 +40,11 @@ pub(crate) struct Terms {
 }
 
 impl Question {
+    /// Is it one row by its key? Its answer has one order.
+    pub(super) fn is_one_row(&self) -> bool {
+        !self.only_if_missing.is_empty()
+    }
+
     /// The label that the tag's stamp must carry; zero is none.
     pub(super) fn label(&self, tag: &TagKey) -> u64 {
         let labels = self.terms.iter().flat_map(|terms| &terms.labels);

@@ -63,6 +63,10 @@ pub struct CacheStats {
     pub unguarded_writes: u64,
     /// Barriers that were gone while their write was under way: evicted, or lost with the store.
     pub lapsed_barriers: u64,
+    /// Hits that were held against the database.
+    pub verified_hits: u64,
+    /// Of those, hits that differed from it although no write explains it. Should stay zero for ever.
+    pub stale_hits: u64,
     /// Values that were not stored because they are too large or would not come back as they were.
     pub not_stored: u64,
 }

@@ -56,6 +56,8 @@ pub enum Fate {
     /// The same, unless its stamp carries this label: then its entries also depend on tags that the
     /// writer has named.
     PurgeUnless(u64),
+    /// It becomes absent if it carries this very stamp: a lease that is given back.
+    End(Stamp),
     /// The writer left a mark in case, and then touched nothing: what was covered stands again.
     Spare,
 }
@@ -131,6 +133,7 @@ impl Cell {
         let purges = |stamp: &Dated<Stamp>| match fate {
             Fate::Purge => true,
             Fate::PurgeUnless(label) => stamp.what.label() != label,
+            Fate::End(held) => stamp.what == held,
             Fate::Spare => false,
         };
         let mut marks = Vec::new();

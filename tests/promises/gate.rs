@@ -4,12 +4,18 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use sea_orm_cache::stores::{Arm, EntryKey, EntryWrite, Found, Release, Store, StoreError, TagKey, TagProbe};
+use sea_orm_cache::{
+    Cache, CacheBuilder,
+    stores::{
+        Arm, EntryKey, EntryWrite, Found, MemoryStore, RedisStore, Release, Store, StoreError, TagKey,
+        TagProbe,
+    },
+};
 use tokio::sync::watch;
 
 #[derive(Debug)]
@@ -18,6 +24,11 @@ pub struct Gate {
     open: watch::Sender<bool>,
     waiting: watch::Sender<usize>,
     refuses_purges: AtomicBool,
+    refuses_barriers: AtomicBool,
+    releases: watch::Sender<bool>,
+    held: watch::Sender<usize>,
+    /// Barriers asked for.
+    pub arms: AtomicUsize,
 }
 
 impl Gate {
@@ -27,6 +38,10 @@ impl Gate {
             open: watch::Sender::new(true),
             waiting: watch::Sender::new(0),
             refuses_purges: AtomicBool::new(false),
+            refuses_barriers: AtomicBool::new(false),
+            releases: watch::Sender::new(true),
+            held: watch::Sender::new(0),
+            arms: AtomicUsize::new(0),
         })
     }
 
@@ -38,6 +53,26 @@ impl Gate {
     /// Whether purges fail, as with a store that is away.
     pub fn refuse_purges(&self, refuse: bool) {
         self.refuses_purges.store(refuse, Ordering::SeqCst);
+    }
+
+    /// Whether barriers fail, as with a store that is away.
+    pub fn refuse_barriers(&self, refuse: bool) {
+        self.refuses_barriers.store(refuse, Ordering::SeqCst);
+    }
+
+    /// From now on purges wait: whoever has committed is held up before its purge.
+    pub fn hold_purges(&self) {
+        self.releases.send_replace(false);
+    }
+
+    /// Lets the purges that wait through.
+    pub fn let_purges_through(&self) {
+        self.releases.send_replace(true);
+    }
+
+    /// Resolves when so many purges wait.
+    pub async fn holds_purges(&self, purges: usize) {
+        self.held.subscribe().wait_for(|held| *held >= purges).await.unwrap();
     }
 
     /// Lets all that wait through.
@@ -71,6 +106,10 @@ impl Store for Gate {
     }
 
     async fn arm(&self, arm: &Arm) -> Result<usize, StoreError> {
+        self.arms.fetch_add(1, Ordering::SeqCst);
+        if self.refuses_barriers.load(Ordering::SeqCst) {
+            return Err(StoreError::Unreachable { reason: "the test says so".into() });
+        }
         self.inner.arm(arm).await
     }
 
@@ -78,6 +117,9 @@ impl Store for Gate {
         if self.refuses_purges.load(Ordering::SeqCst) {
             return Err(StoreError::Unreachable { reason: "the test says so".into() });
         }
+        self.held.send_modify(|held| *held += 1);
+        self.releases.subscribe().wait_for(|open| *open).await.unwrap();
+        self.held.send_modify(|held| *held -= 1);
         self.inner.release(release).await
     }
 
@@ -94,6 +136,9 @@ impl Store for Gate {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
+        if self.refuses_barriers.load(Ordering::SeqCst) {
+            return Err(StoreError::Unreachable { reason: "the test says so".into() });
+        }
         self.inner.ping().await
     }
 
@@ -107,11 +152,11 @@ impl Store for Gate {
 }
 
 /// A cache on each store that is there, with a gate in front of its writes.
-pub async fn gated_caches() -> Vec<(Arc<Gate>, sea_orm_cache::Cache)> {
-    use sea_orm_cache::{
-        Cache,
-        stores::{MemoryStore, RedisStore},
-    };
+pub async fn gated_caches() -> Vec<(Arc<Gate>, Cache)> {
+    gated_caches_with(|builder| builder).await
+}
+
+pub async fn gated_caches_with(set: impl Fn(CacheBuilder) -> CacheBuilder) -> Vec<(Arc<Gate>, Cache)> {
     let mut stores: Vec<Arc<dyn Store>> = vec![Arc::new(MemoryStore::with_capacity(1 << 20))];
     if let Some(url) = crate::support::shared_redis_url() {
         stores.push(Arc::new(RedisStore::connect(crate::world::patient(url)).await.unwrap()));
@@ -120,7 +165,8 @@ pub async fn gated_caches() -> Vec<(Arc<Gate>, sea_orm_cache::Cache)> {
     for store in stores {
         let gate = Gate::before(store);
         let namespace = crate::support::unique_namespace();
-        let cache = Cache::builder().namespace(namespace).store(gate.clone()).build().await.unwrap();
+        let builder = set(Cache::builder().namespace(namespace).store(gate.clone()));
+        let cache = builder.build().await.unwrap();
         caches.push((gate, cache));
     }
     caches

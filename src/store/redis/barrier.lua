@@ -4,7 +4,8 @@
 -- ARGV[1]: "arm" or "release"; ARGV[2]: the writer; ARGV[3]: milliseconds, the life of the mark, or
 -- how long a purged tag stays a barrier; ARGV[4...]: one word per tag.
 --   arm:     "" or "l" and a label: leave a stamp with this label alone
---   release: "p" purge, "l" and a label: purge unless the stamp has it, "s" spare
+--   release: "p" purge, "l" and a label: purge unless the stamp has it, "e" and a stamp: purge if it
+--            is this one, "s" spare
 -- Answers how many marks of the writer stood already.
 --
 -- A barrier is "b" and words: "s...@until" is the stamp that it covers, "w...@until" a mark.
@@ -65,6 +66,7 @@ for position, key in ipairs(KEYS) do
   else
     gone = word == 'p' or (label and stamp and label_of(stamp) ~= label)
       or (label and foreign)
+      or (stamp and string.sub(word, 1, 1) == 'e' and stamp == string.sub(word, 2))
     if gone then
       stamp, till = nil, nil
       if span > 0 then marks[#marks + 1] = { writer, now + span } end

@@ -122,6 +122,7 @@ pub(super) fn release(release: &Release, naming: Naming) -> Pipeline {
     let word = |fate: &Fate| match fate {
         Fate::Purge => "p".to_owned(),
         Fate::PurgeUnless(unless) => label(*unless),
+        Fate::End(held) => format!("e{held}"),
         Fate::Spare => "s".to_owned(),
     };
     let tags: Vec<_> = release.tags.iter().map(|(tag, fate)| (tag, word(fate))).collect();
