@@ -6,7 +6,7 @@ use sea_orm::{
     ConnectionTrait, DbErr, StatementBuilder,
     sea_query::{
         Alias, CommonTableExpression, DeleteStatement, Expr, ExprTrait, InsertStatement, MysqlQueryBuilder,
-        OnConflict, PostgresQueryBuilder, Query, QueryStatementWriter, Returning, SelectStatement,
+        OnConflict, Order, PostgresQueryBuilder, Query, QueryStatementWriter, Returning, SelectStatement,
         SimpleExpr, SqliteQueryBuilder, UpdateStatement,
     },
 };
@@ -211,6 +211,10 @@ fn insert_select(table: Table, filter: &Filter, shift: i64) -> Result<InsertStat
         });
     }
     rows.cond_where(filter.condition(table));
+    // Where one of them is refused, the numbers that MariaDB has given out by then are lost.
+    for column in table.key_columns() {
+        rows.order_by_expr(of(table, column), Order::Asc);
+    }
     let mut statement = Query::insert().into_table(Alias::new(table.name())).to_owned();
     statement.columns(table.columns().iter().map(|name| Alias::new(*name)));
     statement.select_from(rows).map_err(|error| DbErr::Custom(error.to_string()))?;

@@ -183,7 +183,7 @@ fn plain_inside<'s>(
                     let executor = Executor { target: Target::PlainTransaction(&transaction), sent };
                     let _ = write.perform(&executor, backend).await;
                 }
-                Part::Read(_) => {}
+                Part::Read(_) => before_a_read(&transaction).await,
                 Part::Nested(parts, end) => {
                     if let Ok(nested) = transaction.begin().await {
                         plain_inside(nested, parts, *end, backend, sent).await;
@@ -202,6 +202,12 @@ fn plain_inside<'s>(
         };
     }
     .boxed()
+}
+
+/// When a savepoint cannot be rolled back, the driver says so to whoever sends the next statement. A
+/// read is not to be compared with that.
+async fn before_a_read(transaction: &impl ConnectionTrait) {
+    let _ = transaction.execute_unprepared("SELECT 1").await;
 }
 
 /// The tables, and the first rows.
@@ -438,6 +444,7 @@ impl Run<'_> {
                         self.note(&result);
                     }
                     Part::Read(read) => {
+                        before_a_read(&transaction).await;
                         let cached =
                             read.answer(Source::CacheInTransaction(&transaction), &self.plan.schema).await;
                         let direct =
