@@ -36,9 +36,9 @@ mod warmup;
 
 pub use cache::{Cache, EntryOptions};
 pub use config::{CacheBuilder, CacheConfig, Consistency, OnOutage};
-#[cfg(feature = "stream")]
-pub use connection::CachedStream;
 pub use connection::{CachedBy, CachedConnection, CachedTransaction, ReadThrough};
+#[cfg(feature = "stream")]
+pub use connection::{CachedStream, CachedTransactionStream};
 pub use entity::{
     CacheEntity, EntityDescriptor, EntityPolicy, EntityRegistration, Rebuild, TableRule, TagPart, TtlClass,
     TtlSpec, WarmUpPolicy, WriteKind,

@@ -33,10 +33,14 @@ impl Ask {
     pub(super) fn values(&self) -> &[Value] {
         match self {
             Self::Execute(statement) | Self::One(statement) | Self::All(statement) => {
-                statement.values.as_ref().map_or(&[][..], |values| &values.0)
+                Self::values_of(statement)
             }
             Self::Unprepared(_) => &[],
         }
+    }
+
+    pub(super) fn values_of(statement: &Statement) -> &[Value] {
+        statement.values.as_ref().map_or(&[][..], |values| &values.0)
     }
 
     /// The backend whose SQL it is.

@@ -58,6 +58,8 @@ struct Narrowing {
     schema: Arc<Schema>,
     policy: Option<Arc<TablePolicy>>,
     pre_select: Option<PreSelect>,
+    /// The text names the rows by their keys, so that they are not many.
+    names_rows: bool,
 }
 
 impl WriteSet {
@@ -97,6 +99,16 @@ impl Plan {
     /// written, and by a text that says so.
     pub(crate) fn may_be_wrapped(&self) -> bool {
         self.rows_alone && !self.ends && !self.changes_schema
+    }
+
+    /// Is the answer better read whole than streamed? It is not long, and something has to be done
+    /// before or after the statement.
+    #[cfg(feature = "stream")]
+    pub(super) fn is_better_whole(&self) -> bool {
+        let asks_first = self.narrowing.as_ref().is_some_and(|narrowing| {
+            narrowing.pre_select.is_some() && (narrowing.names_rows || !narrowing.analysis.returning)
+        });
+        self.changes_schema || asks_first
     }
 
     /// Can knowing the rows that came back, or how many there were, change anything?
@@ -235,8 +247,11 @@ impl Inner {
                 && touched.computes_index(policy, |column| schema.generates(&folded, column));
             Some(if computes && touched.keeps_key(policy) { select.and_after(policy) } else { select })
         });
+        let names_rows = policy.as_deref().is_some_and(|policy| {
+            Touched { write, values, images: &Images::default() }.keys(policy).is_some()
+        });
         let (values, schema) = (values.to_vec(), schema.clone());
-        Some(Narrowing { analysis, values, schema, policy, pre_select })
+        Some(Narrowing { analysis, values, schema, policy, pre_select, names_rows })
     }
 
     /// How many rows to select before the write, at most; `None` if nothing is to be gained by it.

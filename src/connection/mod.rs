@@ -7,6 +7,8 @@ mod effects;
 mod images;
 mod preselect;
 #[cfg(feature = "stream")]
+mod returned;
+#[cfg(feature = "stream")]
 mod stream;
 mod surroundings;
 mod touched;
@@ -20,6 +22,8 @@ pub(crate) use effects::WriteSet;
 pub use stream::CachedStream;
 pub(crate) use touched::named;
 pub use transaction::CachedTransaction;
+#[cfg(feature = "stream")]
+pub use transaction::CachedTransactionStream;
 pub(crate) use words::{change_in_words, scope_in_words};
 pub(crate) use wrapper::sealed::Sealed;
 pub use wrapper::{CachedBy, CachedConnection, ReadThrough};

@@ -1,5 +1,9 @@
 //! [`CachedTransaction`]: collects what it writes, and purges once, after COMMIT.
 
+mod selecting;
+#[cfg(feature = "stream")]
+mod stream;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -15,6 +19,7 @@ use async_trait::async_trait;
 use sea_orm::{
     AccessMode, ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, IsolationLevel,
     QueryResult, Statement, TransactionError, TransactionOptions, TransactionSession, TransactionTrait,
+    Value,
 };
 
 use super::{
@@ -22,7 +27,7 @@ use super::{
     ask::{Answer, Ask},
     barrier::{guard_commit, refused},
     effects::{Plan, is_quiet},
-    images::{Image, Selected},
+    images::Selected,
     preselect::Proven,
 };
 use crate::{
@@ -31,6 +36,9 @@ use crate::{
     freshness::{Finishing, PurgeTicket},
     schema::{Knowledge, SchemaWatch},
 };
+
+#[cfg(feature = "stream")]
+pub use stream::CachedTransactionStream;
 
 /// A transaction on a [`CachedConnection`](crate::CachedConnection).
 ///
@@ -205,6 +213,12 @@ impl CachedTransaction {
         (number, ticket)
     }
 
+    /// For a statement that waited for its turn, or for its reader, while the transaction ended.
+    fn ticket_if_ended(&self) -> Option<PurgeTicket> {
+        let all = || self.writes.all(&self.cache).into_purge();
+        self.writes.has_ended().then(|| self.cache.inner.freshness.ticket(all()))
+    }
+
     /// The statement has run: what it was noted with is replaced by what it wrote.
     fn settle(&self, number: u64, writes: WriteSet) {
         let mut set = self.writes.set();
@@ -214,29 +228,31 @@ impl CachedTransaction {
         }
     }
 
-    fn plan(&self, ask: &Ask) -> Option<Plan> {
+    fn plan(&self, backend: DbBackend, sql: &str, values: &[Value]) -> Option<Plan> {
         let inner = &self.cache.inner;
-        let backend = ask.backend(ConnectionTrait::get_database_backend(&self.inner));
-        let analysis = inner.analyse(backend, ask.sql());
+        let analysis = inner.analyse(backend, sql);
         if is_quiet(&analysis) {
             return None;
         }
-        let plan = inner.plan(backend, analysis.clone(), ask.values(), &self.seen.knowledge)?;
+        let plan = inner.plan(backend, analysis.clone(), values, &self.seen.knowledge)?;
         inner.count(&analysis, &plan);
         Some(plan)
     }
 
     async fn send(&self, ask: Ask) -> Result<Answer, DbErr> {
-        let result = match self.plan(&ask) {
+        let backend = ask.backend(ConnectionTrait::get_database_backend(&self.inner));
+        let result = match self.plan(backend, ask.sql(), ask.values()) {
             None => ask.send(&self.inner).await,
             Some(plan) => self.write(plan, ask).await,
         };
-        if let Err(error) = &result
-            && self.may_end(error)
-        {
+        self.saw(result.as_ref().err());
+        result
+    }
+
+    fn saw(&self, error: Option<&DbErr>) {
+        if error.is_some_and(|error| self.may_end(error)) {
             self.writes.end();
         }
-        result
     }
 
     /// May the database have ended the transaction together with the statement that failed? In MySQL
@@ -276,65 +292,10 @@ impl CachedTransaction {
             _ => plan.writes,
         };
         self.settle(number, writes);
-        // The transaction may have ended while this statement waited for its turn.
-        let all = || self.cache.inner.freshness.ticket(self.writes.all(&self.cache).into_purge());
-        if let Some(ticket) = ticket.or_else(|| self.writes.has_ended().then(all)) {
+        if let Some(ticket) = ticket.or_else(|| self.ticket_if_ended()) {
             ticket.deliver().await;
         }
         result
-    }
-
-    /// Reads the rows once more, after the write, if it computed what has to be known.
-    async fn select_after(&self, plan: &Plan, before: Option<&[Image]>) -> Result<Option<Vec<Image>>, DbErr> {
-        let (Some(select), Some(policy), Some(before)) = (plan.pre_select(), plan.policy(), before) else {
-            return Ok(None);
-        };
-        let Some(after) = select.after(before) else { return Ok(None) };
-        Ok(select.images(&self.inner.query_all_raw(after).await?, policy))
-    }
-
-    /// Reads the rows that a write will touch, if there is something to be gained by it.
-    async fn select_before(&self, plan: &Plan) -> Result<Option<Vec<Image>>, DbErr> {
-        let (Some(select), Some(policy)) = (plan.pre_select(), plan.policy()) else { return Ok(None) };
-        // Without a transaction around both, the write may find other rows.
-        if self.writes.has_ended() {
-            return Ok(None);
-        }
-        if let Some(lock) = &select.lock_first {
-            self.inner.execute_unprepared(lock).await?;
-        }
-        let proven = &self.seen.proven;
-        let rows = if proven.knows(&select.statement.sql) {
-            // The write would not have fared better: it takes the same locks. And the error may have
-            // ended the transaction.
-            Some(self.inner.query_all_raw(select.statement.clone()).await?)
-        } else {
-            self.select_unproven(&select.statement).await?
-        };
-        Ok(rows.and_then(|rows| {
-            proven.learn(&select.statement.sql);
-            select.images(&rows, policy)
-        }))
-    }
-
-    /// The first time a text is sent, it is sent in a savepoint: an error of ours must not be the end
-    /// of the user's transaction, and if it is that of the transaction itself, the savepoint is gone.
-    async fn select_unproven(&self, select: &Statement) -> Result<Option<Vec<QueryResult>>, DbErr> {
-        // By text: a nested transaction of SeaORM's would count one that the user has ended by text.
-        if let Err(error) = self.inner.execute_unprepared("SAVEPOINT sea_orm_cache").await {
-            // In PostgreSQL the statement will say the same, if it is not on its own.
-            return if select.db_backend == DbBackend::Postgres { Ok(None) } else { Err(error) };
-        }
-        let result = self.inner.query_all_raw(select.clone()).await;
-        if let Err(error) = &result {
-            tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
-            let back = self.inner.execute_unprepared("ROLLBACK TO SAVEPOINT sea_orm_cache").await;
-            if back.is_err() {
-                return result.map(Some);
-            }
-        }
-        self.inner.execute_unprepared("RELEASE SAVEPOINT sea_orm_cache").await?;
-        Ok(result.ok())
     }
 
     /// Like [`TransactionTrait::transaction`], with an async closure.
@@ -487,32 +448,6 @@ impl ConnectionTrait for CachedTransaction {
 
     fn is_mock_connection(&self) -> bool {
         self.inner.is_mock_connection()
-    }
-}
-
-#[cfg(feature = "stream")]
-impl sea_orm::StreamTrait for CachedTransaction {
-    type Stream<'a> = sea_orm::TransactionStream<'a>;
-
-    fn get_database_backend(&self) -> DbBackend {
-        ConnectionTrait::get_database_backend(&self.inner)
-    }
-
-    fn stream_raw<'a>(
-        &'a self,
-        statement: Statement,
-    ) -> Pin<Box<dyn Future<Output = Result<Self::Stream<'a>, DbErr>> + 'a + Send>> {
-        Box::pin(async move {
-            // A stream in a transaction is purged with the transaction. Should the statement commit
-            // by itself, it is sent when the stream is read, so its ticket comes too early: what it
-            // wrote is purged once more when this transaction ends.
-            let ask = Ask::All(statement);
-            if let Some(plan) = self.plan(&ask) {
-                drop(self.note(&plan));
-            }
-            let Ask::All(statement) = ask else { return Err(DbErr::Custom(String::new())) };
-            self.inner.stream_raw(statement).await
-        })
     }
 }
 

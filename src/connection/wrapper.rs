@@ -226,6 +226,11 @@ impl CachedConnection {
         closed
     }
 
+    #[cfg(feature = "stream")]
+    pub(super) fn schema(&self) -> &Arc<SchemaWatch> {
+        &self.schema
+    }
+
     fn outermost(&self, inner: DatabaseTransaction, knowledge: Knowledge) -> CachedTransaction {
         let (watch, proven) = (self.schema.clone(), self.proven.clone());
         let seen = Seen { changes: watch.changes(), knowledge, watch, proven };
@@ -251,7 +256,7 @@ impl CachedConnection {
 
     /// Runs a write that was sent outside any transaction, then purges; both even if the caller
     /// goes away meanwhile.
-    async fn write(&self, plan: Plan, ask: Ask) -> Result<Answer, DbErr> {
+    pub(super) async fn write(&self, plan: Plan, ask: Ask) -> Result<Answer, DbErr> {
         let runtime = self.cache.inner.freshness.runtime().clone();
         let this = self.clone();
         Finishing::new(&runtime, async move {
