@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 use crate::{
     entity::{book, publisher},
     gate::gated_caches,
-    support::{Backend, eventually},
-    world::{StoreKind, World, caches, new_book, retitled},
+    support::{Backend, PrivateRedis, Proxy, eventually},
+    world::{StoreKind, World, caches, new_book, patient, retitled},
 };
 
 /// A load that says that it began and then waits to be told what to answer.
@@ -225,4 +225,207 @@ async fn who_asks_after_a_delete_is_not_answered_by_a_load_from_before_it() {
         cache.delete("key").await.unwrap();
         assert_eq!(load_now(&cache, EntryOptions::new(), "second").await, "second", "{store:?}");
     }
+}
+
+/// A slow load over a Redis of its own, to whose keys something happens meanwhile.
+async fn after_a_loss(lose: impl AsyncFn(&PrivateRedis, &Cache)) {
+    let Some(server) = PrivateRedis::start().await else { return };
+    let cache = Cache::builder().namespace("lost").redis_with(patient(server.url())).build().await.unwrap();
+    let slow = slow_load(&cache, options());
+    slow.began.await.unwrap();
+    lose(&server, &cache).await;
+    // Another reader, who stamps the tag anew, and a write of which only that one knows.
+    assert_eq!(load_now(&cache, options(), "new").await, "new");
+    slow.answer.send("old").unwrap();
+    assert_eq!(slow.read.await.unwrap(), "old");
+    let after = load_now(&cache, options(), "newer").await;
+    assert!(["new", "newer"].contains(&after.as_str()), "{after}");
+}
+
+// case B13
+#[tokio::test]
+async fn what_was_loaded_while_the_store_was_emptied_is_never_served() {
+    after_a_loss(async |server, _| drop(server.command(&["FLUSHALL"]).await)).await;
+}
+
+// case B14
+#[tokio::test]
+async fn what_was_loaded_while_its_stamp_was_evicted_is_never_served() {
+    after_a_loss(async |server, cache| {
+        for key in cache.keys(100).await.unwrap() {
+            server.command(&["DEL", &key]).await;
+        }
+    })
+    .await;
+}
+
+// case B3
+#[tokio::test]
+async fn what_was_loaded_for_longer_than_its_stamps_lived_is_never_served() {
+    after_a_loss(async |server, cache| {
+        for key in cache.keys(100).await.unwrap() {
+            server.command(&["PEXPIRE", &key, "1"]).await;
+        }
+        eventually("they are gone", Duration::from_secs(5), async || {
+            cache.keys(100).await.unwrap().is_empty()
+        })
+        .await;
+    })
+    .await;
+}
+
+// case B26
+#[tokio::test]
+async fn what_was_loaded_while_everything_was_invalidated_is_never_served() {
+    for (store, cache) in caches().await {
+        let slow = slow_load(&cache, options());
+        slow.began.await.unwrap();
+        cache.clear().await;
+        slow.answer.send("old").unwrap();
+        slow.read.await.unwrap();
+        assert_eq!(load_now(&cache, options(), "new").await, "new", "{store:?}");
+    }
+}
+
+// case B6
+#[tokio::test]
+async fn a_first_load_that_comes_in_last_takes_nobodys_place() {
+    for (store, cache) in caches().await {
+        let first = slow_load(&cache, options());
+        first.began.await.unwrap();
+        cache.invalidate_tag("tag").await;
+        let second = slow_load(&cache, options());
+        second.began.await.unwrap();
+        second.answer.send("second").unwrap();
+        assert_eq!(second.read.await.unwrap(), "second");
+        first.answer.send("first").unwrap();
+        first.read.await.unwrap();
+        let after = load_now(&cache, options(), "third").await;
+        assert!(["second", "third"].contains(&after.as_str()), "{store:?}: {after}");
+    }
+}
+
+// case B19
+#[tokio::test]
+async fn readers_are_answered_although_purges_never_stop() {
+    for (store, cache) in caches().await {
+        let purging = tokio::spawn({
+            let cache = cache.clone();
+            async move {
+                loop {
+                    cache.invalidate_tag("tag").await;
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        let reads = (0..50).map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move {
+                let load = || async {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                    Ok::<_, Infallible>("value".to_owned())
+                };
+                cache.get_or_load("key", options(), load).await.unwrap()
+            })
+        });
+        for read in reads.collect::<Vec<_>>() {
+            let answer = tokio::time::timeout(Duration::from_secs(30), read).await;
+            assert_eq!(answer.expect("every reader gets its turn").unwrap(), "value", "{store:?}");
+        }
+        purging.abort();
+    }
+}
+
+// case B23
+#[tokio::test]
+async fn a_caller_that_changes_what_it_was_given_changes_nothing_for_others() {
+    for world in World::on_each_store().await {
+        for _ in 0..3 {
+            let mut row = book::Entity::cached_by_id(1, &world.db).await.unwrap().unwrap();
+            assert_eq!(row.title, "Title 1", "{world}");
+            row.title = "scribbled over".to_owned();
+            let mut all = book::Entity::find().cached().all(&world.db).await.unwrap();
+            assert_eq!(all.len(), 12, "{world}");
+            all.clear();
+        }
+    }
+}
+
+// case B27
+#[tokio::test]
+async fn an_entry_and_its_stamps_are_read_in_one_step() {
+    let Some(server) = PrivateRedis::start().await else { return };
+    let proxy = Proxy::for_redis(&server.url()).await;
+    let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+    let cache =
+        Cache::builder().namespace("b27").redis_with(patient(proxy.redis_url())).build().await.unwrap();
+    let db = world.plain().clone().cached_by(cache);
+    // The second look already knows which tags the entry names.
+    for _ in 0..3 {
+        book::Entity::cached_by_id(1, &db).await.unwrap();
+        db.cache().ping().await.unwrap();
+    }
+    proxy.record();
+    let hits = db.cache().stats().total.hits;
+    book::Entity::cached_by_id(1, &db).await.unwrap();
+    assert_eq!(db.cache().stats().total.hits, hits + 1);
+    let commands = proxy.recorded_commands();
+    let [mget] = &commands[..] else { panic!("a hit is one command: {commands:?}") };
+    assert_eq!(mget[0], "MGET");
+    for key in ["b27:t", "b27:t:book:*"] {
+        assert!(mget.iter().any(|word| word == key), "{key} is asked for with the entry: {mget:?}");
+    }
+}
+
+// case B7
+#[tokio::test]
+async fn purges_that_arrive_in_the_other_order_leave_nothing_old() {
+    for (gate, cache) in gated_caches().await {
+        let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+        let first = world.plain().clone().cached_by(cache);
+        first.cache().ping().await.unwrap();
+        book::Entity::cached_by_id(1, &first).await.unwrap();
+        gate.hold_purges();
+        let writer = tokio::spawn({
+            let db = first.clone();
+            async move { retitled(1, "first").update(&db).await.unwrap() }
+        });
+        gate.holds_purges(1).await;
+        let late = tokio::spawn({
+            let db = first.clone();
+            async move { retitled(1, "second").update(&db).await.unwrap() }
+        });
+        gate.holds_purges(2).await;
+        // The second is given up and goes to the queue; whichever comes first now.
+        late.abort();
+        gate.let_purges_through();
+        writer.await.unwrap();
+        assert!(first.cache().drain(Duration::from_secs(20)).await);
+        for _ in 0..2 {
+            let row = book::Entity::cached_by_id(1, &first).await.unwrap().unwrap();
+            assert_eq!(row.title, "second", "{}", first.cache().store_name());
+        }
+    }
+}
+
+// case C17
+#[tokio::test]
+async fn what_cannot_be_stored_is_not_loaded_twice() {
+    let Some(server) = PrivateRedis::start().await else { return };
+    let cache = Cache::builder().namespace("c17").redis_with(patient(server.url())).build().await.unwrap();
+    assert_eq!(load_now(&cache, options(), "first").await, "first");
+    cache.delete("key").await.unwrap();
+    server.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    for calls in 1..=3 {
+        let loads = AtomicUsize::new(0);
+        let load = || async {
+            loads.fetch_add(1, Ordering::SeqCst);
+            Ok::<_, Infallible>("value".to_owned())
+        };
+        let key = format!("key {calls}");
+        assert_eq!(cache.get_or_load(&key, options(), load).await.unwrap(), "value");
+        assert_eq!(loads.load(Ordering::SeqCst), 1, "{key}");
+    }
+    assert_eq!(cache.stats().total.hits, 0);
 }

@@ -92,7 +92,7 @@ async fn a_frozen_redis_bounds_every_request_and_caching_resumes() {
     println!("longest round with a frozen Redis: {longest:?}");
 }
 
-// case C5: what this process wrote while Redis was away is purged before it trusts Redis again.
+// case C5, C11: what this process wrote while Redis was away is purged before it trusts Redis again.
 #[tokio::test]
 async fn redis_back_with_old_data_is_purged_before_it_is_trusted() {
     let Some(mut server) = PrivateRedis::start().await else { return };
@@ -198,7 +198,7 @@ async fn a_queue_that_cannot_be_delivered_stays_small() {
     }
 }
 
-// case A22
+// case A22, C16
 #[tokio::test]
 async fn a_purge_that_fails_never_fails_the_write_and_is_not_silent() {
     let Some(mut server) = PrivateRedis::start().await else { return };
