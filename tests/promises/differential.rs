@@ -8,7 +8,7 @@
 
 mod executor;
 mod perform;
-mod random;
+pub mod random;
 mod raw;
 mod read;
 mod run;

@@ -28,6 +28,7 @@ mod late_fills;
 mod leases;
 mod outages;
 mod processes;
+mod race;
 mod read_forms;
 mod read_shapes;
 mod round_trips;
