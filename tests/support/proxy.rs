@@ -133,6 +133,22 @@ impl Proxy {
         self.line.hold_replies(after);
     }
 
+    /// Requests that hold these bytes are withheld, with what follows them on their connection, until
+    /// [`release_requests`](Self::release_requests).
+    pub fn hold_requests(&self, bytes: &[u8]) {
+        self.line.hold_requests(bytes);
+    }
+
+    /// Waits until a request is being withheld: its sender has sent it, and the server knows nothing of it.
+    pub async fn until_holding_request(&self) {
+        eventually("the proxy withholds a request", DEADLINE, async || self.line.is_holding_request()).await;
+    }
+
+    /// Lets withheld requests go, and those to come.
+    pub fn release_requests(&self) {
+        self.line.release_requests();
+    }
+
     /// Waits until a reply is being withheld: its request has then reached the server and been answered.
     pub async fn until_holding(&self) {
         eventually("the proxy withholds a reply", DEADLINE, async || self.line.is_holding()).await;

@@ -30,6 +30,8 @@ struct Orders {
     black_hole: u64,
     /// Replies withheld under a hold up to this number may go.
     released: u64,
+    /// Requests withheld under a hold up to this number may go.
+    released_requests: u64,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,9 @@ struct State {
     hold: Option<Hold>,
     /// Holds ordered so far.
     holds: u64,
+    /// Requests that hold these bytes are withheld.
+    hold_requests: Option<(u64, Vec<u8>)>,
+    holding_request: bool,
 }
 
 #[derive(Debug)]
@@ -116,6 +121,25 @@ impl Line {
         state.hold = Some(Hold { number, remaining: after, everything: after == 0, holding: false });
     }
 
+    pub fn hold_requests(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        state.holds += 1;
+        state.hold_requests = Some((state.holds, bytes.to_vec()));
+        state.holding_request = false;
+    }
+
+    pub fn is_holding_request(&self) -> bool {
+        self.state().holding_request
+    }
+
+    pub fn release_requests(&self) {
+        let mut state = self.state();
+        (state.hold_requests, state.holding_request) = (None, false);
+        let released = state.holds;
+        drop(state);
+        self.orders.send_modify(|orders| orders.released_requests = released);
+    }
+
     pub fn is_holding(&self) -> bool {
         self.state().hold.as_ref().is_some_and(|hold| hold.holding)
     }
@@ -159,7 +183,12 @@ impl Ticket {
                 None => recording.push((self.number, bytes.to_vec())),
             }
         }
-        Passage { at: Instant::now() + state.delay_requests, hold: None }
+        let hold = state.hold_requests.as_ref().and_then(|(number, withheld)| {
+            let found = bytes.windows(withheld.len()).any(|window| window == withheld);
+            found.then_some(Hindrance::Request(*number))
+        });
+        state.holding_request |= hold.is_some();
+        Passage { at: Instant::now() + state.delay_requests, hold }
     }
 
     /// Notes bytes from the server, which end a round trip if a request went before them; says when they may
@@ -176,7 +205,7 @@ impl Ticket {
             // The rest of a reply that was let through is let through, too.
             (ends_round_trip || hold.everything).then(|| {
                 hold.holding = true;
-                hold.number
+                Hindrance::Reply(hold.number)
             })
         });
         Passage { at, hold }
@@ -202,7 +231,14 @@ impl Drop for Ticket {
 /// When some bytes may go on: not before a moment, and not before a hold is released.
 struct Passage {
     at: Instant,
-    hold: Option<u64>,
+    hold: Option<Hindrance>,
+}
+
+/// The number of the hold under which something is withheld.
+#[derive(Clone, Copy)]
+enum Hindrance {
+    Request(u64),
+    Reply(u64),
 }
 
 /// Bytes on their way through the proxy.
@@ -299,7 +335,11 @@ async fn carry(
 async fn deliver(ticket: &Ticket, mut queue: Queue, mut to: WriteHalf<'_>) -> io::Result<()> {
     while let Some((passage, bytes)) = queue.recv().await {
         if let Some(hold) = passage.hold {
-            ticket.ordered(|orders| orders.released >= hold).await;
+            let may_go = |orders: &Orders| match hold {
+                Hindrance::Request(number) => orders.released_requests >= number,
+                Hindrance::Reply(number) => orders.released >= number,
+            };
+            ticket.ordered(may_go).await;
         }
         sleep_until(passage.at).await;
         // The order may have come while the bytes were waiting.
