@@ -22,6 +22,7 @@ use sea_orm::{
 
 use crate::{
     CachedConnection,
+    connection::Sealed as _,
     entity::{EntityDescriptor, WarmUpPolicy},
     freshness::Look,
     read::{Reader, payload},
@@ -401,7 +402,7 @@ where
     for key in E::PrimaryKey::iter() {
         select = select.order_by_asc(key.into_column());
     }
-    let rows = select.offset(offset).limit(size).all(db).await?;
+    let rows = select.offset(offset).limit(size).all(db.source()).await?;
     let read = rows.len() as u64;
     let Some((reader, before)) = reader.zip(before) else { return Ok(read) };
 

@@ -45,6 +45,8 @@ pub struct CachedConnection {
     schema: Arc<SchemaWatch>,
     proven: Arc<Proven>,
     session: Option<Arc<str>>,
+    /// The same over another connection, for the loads of cached reads.
+    primary: Option<Arc<CachedConnection>>,
 }
 
 /// The constructor on the connection itself.
@@ -79,6 +81,11 @@ pub(super) mod sealed {
 
         /// What tells the sessions apart whose reads differ.
         fn session(&self) -> Option<&str>;
+
+        /// Where cached reads load from.
+        fn source(&self) -> &Self {
+            self
+        }
     }
 }
 
@@ -89,6 +96,10 @@ impl sealed::Sealed for CachedConnection {
 
     fn session(&self) -> Option<&str> {
         self.session.as_deref()
+    }
+
+    fn source(&self) -> &Self {
+        self.primary.as_deref().unwrap_or(self)
     }
 }
 
@@ -135,7 +146,28 @@ impl CachedConnection {
     #[must_use]
     pub fn new(inner: DatabaseConnection, cache: Cache) -> Self {
         let schema = Arc::new(SchemaWatch::new(cache.inner.clone()));
-        Self { inner, cache, schema, proven: Arc::default(), session: None }
+        Self { inner, cache, schema, proven: Arc::default(), session: None, primary: None }
+    }
+
+    /// For a connection to a replica: cached reads load from this one, which is to the primary. A
+    /// replica that lags would bring back, after a purge, what was there before. Everything else goes
+    /// on as before, reads that are not cached to the replica.
+    ///
+    /// ```no_run
+    /// # async fn run(cache: sea_orm_cache::Cache) -> Result<(), sea_orm::DbErr> {
+    /// use sea_orm::Database;
+    /// use sea_orm_cache::CachedBy;
+    ///
+    /// let primary = Database::connect("postgres://primary/shop").await?;
+    /// let db = Database::connect("postgres://replica/shop").await?.cached_by(cache).loading_from(primary);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn loading_from(mut self, primary: DatabaseConnection) -> Self {
+        self.primary = None;
+        let primary = Self { inner: primary, ..self.clone() };
+        self.primary = Some(Arc::new(primary));
+        self
     }
 
     /// Does not ask the database's catalogue how its tables hang together, and takes it that there

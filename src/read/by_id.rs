@@ -202,7 +202,7 @@ where
 {
     let mut found: HashMap<Vec<String>, E::Model> = HashMap::new();
     for chunk in keys.chunks(KEYS_PER_QUERY) {
-        for model in E::find().filter(any_of::<E>(chunk)).all(db).await? {
+        for model in E::find().filter(any_of::<E>(chunk)).all(db.source()).await? {
             found.insert(texts(&key_of::<E>(&model)), model);
         }
     }
@@ -222,7 +222,8 @@ where
     for position in unmatched {
         let text = self::alike(entity, keys[position]);
         if !found.is_empty() && (any_odd || text.is_none() || alike.contains(&text)) {
-            rows[position] = E::find().filter(any_of::<E>(&keys[position..=position])).one(db).await?;
+            rows[position] =
+                E::find().filter(any_of::<E>(&keys[position..=position])).one(db.source()).await?;
         }
     }
     Ok(rows)

@@ -104,7 +104,7 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
             options: &self.options,
         };
         let load = || async {
-            let row = db.query_one_raw(statement.clone()).await?;
+            let row = db.source().query_one_raw(statement.clone()).await?;
             row.map(|row| sea_orm::FromQueryResult::from_query_result(&row, "")).transpose()
         };
         answer::<OneModel<E>, _, _, _>(db, request, load).await
@@ -146,7 +146,7 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
             joined: None,
             options: &self.options,
         };
-        let load = || async { self.query.paginate(db, 1).num_items().await };
+        let load = || async { self.query.paginate(db.source(), 1).num_items().await };
         answer::<Custom<u64>, _, _, _>(db, request, load).await
     }
 }
@@ -173,7 +173,7 @@ pub(super) async fn models<E: Rebuild, C: ReadThrough>(
     let entity = Some(db.cache().inner.registry.entity::<E>());
     let request = Request { statement, row: None, entity, joined: None, options };
     let load = || async {
-        let rows = db.query_all_raw(statement.clone()).await?;
+        let rows = db.source().query_all_raw(statement.clone()).await?;
         rows.iter().map(|row| sea_orm::FromQueryResult::from_query_result(row, "")).collect()
     };
     answer::<AllModels<E>, _, _, _>(db, request, load).await
@@ -204,7 +204,7 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
         let registry = &db.cache().inner.registry;
         let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
-        answer::<OnePair<E, F>, _, _, _>(db, request, || self.query.one(db)).await
+        answer::<OnePair<E, F>, _, _, _>(db, request, || self.query.one(db.source())).await
     }
 
     /// All rows of the join.
@@ -216,7 +216,7 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
         let registry = &db.cache().inner.registry;
         let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
-        answer::<AllPairs<E, F>, _, _, _>(db, request, || self.query.all(db)).await
+        answer::<AllPairs<E, F>, _, _, _>(db, request, || self.query.all(db.source())).await
     }
 }
 
@@ -230,7 +230,7 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwoMany<E, F>> {
         let registry = &db.cache().inner.registry;
         let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
-        answer::<Families<E, F>, _, _, _>(db, request, || self.query.all(db)).await
+        answer::<Families<E, F>, _, _, _>(db, request, || self.query.all(db.source())).await
     }
 }
 
@@ -250,7 +250,7 @@ where
         let request =
             Request { statement: &statement, row: None, entity: None, joined: None, options: &self.options };
         let load = || async {
-            let row = db.query_one_raw(statement.clone()).await?;
+            let row = db.source().query_one_raw(statement.clone()).await?;
             row.map(S::from_raw_query_result).transpose()
         };
         answer::<OneCustom<S::Item>, _, _, _>(db, request, load).await
@@ -265,7 +265,7 @@ where
         let request =
             Request { statement: &statement, row: None, entity: None, joined: None, options: &self.options };
         let load = || async {
-            let rows = db.query_all_raw(statement.clone()).await?;
+            let rows = db.source().query_all_raw(statement.clone()).await?;
             rows.into_iter().map(S::from_raw_query_result).collect()
         };
         answer::<Custom<Vec<S::Item>>, _, _, _>(db, request, load).await

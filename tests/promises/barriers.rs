@@ -357,3 +357,24 @@ async fn the_barrier_that_stands_can_be_seen_in_redis() {
     writer.await.unwrap().unwrap();
     assert_eq!(server.command(&["EXISTS", "seen:t:book"]).await, redis::Value::Int(0));
 }
+
+// case E18
+#[tokio::test]
+async fn cached_reads_of_a_replica_load_from_the_primary_that_was_named() {
+    let (primary, replica) = (
+        World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap(),
+        World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap(),
+    );
+    let db = replica.plain().clone().cached_by(primary.cache().clone()).loading_from(primary.plain().clone());
+    retitled(1, "new").update(&primary.db).await.unwrap();
+    let uncached = book::Entity::find_by_id(1).one(&db).await.unwrap().unwrap();
+    assert_eq!(uncached.title, "Title 1", "the replica lags");
+    for _ in 0..2 {
+        assert_eq!(title(&db, 1).await.as_deref(), Some("new"));
+        let rows = book::Entity::cached_by_ids([1, 2], &db).await.unwrap();
+        assert_eq!(rows[0].as_ref().map(|book| &*book.title), Some("new"));
+        let all = book::Entity::find().cached().all(&db).await.unwrap();
+        assert!(all.iter().any(|book| book.title == "new"));
+        assert_eq!(book::Entity::find().cached().count(&db).await.unwrap(), 12);
+    }
+}
