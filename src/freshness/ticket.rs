@@ -171,13 +171,13 @@ impl PurgeTicket {
         let life = freshness.writing.barrier_life;
         let tags = marks.tags.iter().map(|(tag, label)| (tag.clone(), *label)).collect();
         let arm = Arm { writer: self.writer, tags, life };
-        let armed = arm.tags.len();
+        // A label may have kept the mark off the others.
+        let armed = arm.tags.iter().filter(|(_, label)| *label == 0).count();
         let renew = async {
             loop {
                 tokio::time::sleep(life / 3).await;
                 match freshness.store.arm(&arm).await {
-                    // Fewer when a label kept some off.
-                    Ok(stood) if stood < armed && arm.tags.iter().all(|(_, label)| *label == 0) => {
+                    Ok(stood) if stood < armed => {
                         freshness.queue.lapsed.fetch_add(1, Ordering::Relaxed);
                         tracing::warn!("a barrier was gone while its write was under way");
                     }
