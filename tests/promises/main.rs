@@ -27,6 +27,7 @@ mod index_tags;
 mod keys_and_formats;
 mod late_fills;
 mod leases;
+mod lost_data;
 mod outages;
 mod processes;
 mod race;

@@ -159,6 +159,12 @@ impl Proxy {
         self.line.release();
     }
 
+    /// Connections accepted from now on go to this server: what an address does after a failover. Those there
+    /// are stay where they are, until they are [`cut`](Self::cut).
+    pub fn redirect(&self, upstream: impl Into<String>) {
+        self.line.redirect(upstream.into());
+    }
+
     /// Refuses new connections (nothing listens any more); those there are stay.
     pub async fn refuse(&self) {
         if let Some(listener) = self.listener.lock().await.take() {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 /// The orders given to the proxy, and what it saw.
 #[derive(Debug)]
 pub struct Line {
-    upstream: String,
+    upstream: Mutex<String>,
     state: Mutex<State>,
     /// Changes with every order that a waiting connection must hear of.
     orders: watch::Sender<Orders>,
@@ -64,11 +64,15 @@ struct Hold {
 
 impl Line {
     pub fn new(upstream: String) -> Self {
-        Self { upstream, state: Mutex::default(), orders: watch::Sender::default() }
+        Self { upstream: Mutex::new(upstream), state: Mutex::default(), orders: watch::Sender::default() }
     }
 
-    pub fn upstream(&self) -> &str {
-        &self.upstream
+    pub fn upstream(&self) -> String {
+        self.upstream.lock().expect("no panic while the upstream was held").clone()
+    }
+
+    pub fn redirect(&self, upstream: String) {
+        *self.upstream.lock().expect("no panic while the upstream was held") = upstream;
     }
 
     pub fn round_trips(&self) -> u64 {
