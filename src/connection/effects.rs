@@ -304,9 +304,7 @@ impl Inner {
                 let is_plain = schema.is_plain(&folded);
                 self.add_rows(set, touched, policy.as_deref(), &folded, is_plain);
                 let index = policy.as_deref().filter(|_| is_plain);
-                let tags = index.and_then(|policy| {
-                    touched.index_tags(&self.keys, policy, |column| schema.generates(&folded, column))
-                });
+                let tags = index.and_then(|policy| touched.index_tags(&self.keys, policy, schema));
                 self.add_index(set, policy.as_deref(), &folded, tags);
                 continue;
             }

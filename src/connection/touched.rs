@@ -9,7 +9,7 @@ use super::images::{Image, Images};
 use crate::{
     entity::{KeyClass, KeyColumn, KeyText, TablePolicy, value_text},
     keys::Keyspace,
-    schema::{Action, ForeignKey},
+    schema::{Action, ColumnDefault, ForeignKey, Schema},
     statement::{Operand, Scope, Verb, Write},
     store::TagKey,
 };
@@ -160,6 +160,24 @@ impl Touched<'_> {
         }
     }
 
+    /// The values of a column that an INSERT leaves to its default; `None` if it names the column.
+    fn default_values(&self, column: &KeyColumn, default: &ColumnDefault) -> Option<BTreeSet<KeyText>> {
+        let Scope::Rows { columns, .. } = &self.write.scope else { return None };
+        // Servers fold and cut names that are not short and plain in ways of their own.
+        let may_be =
+            |name: &str| name.eq_ignore_ascii_case(column.name) || !name.is_ascii() || name.len() > 63;
+        let names = columns.iter().any(|name| may_be(name));
+        if self.write.verb != Verb::Insert || names || column.in_key {
+            return None;
+        }
+        let value = match default {
+            ColumnDefault::Null => return Some(BTreeSet::new()),
+            ColumnDefault::Integer(number) => column.class.tag_integer(*number),
+            ColumnDefault::Text(text) => column.class.tag_literal(text),
+        };
+        value.filter(|text| *text != KeyText::Odd).map(|text| [text].into())
+    }
+
     /// Does it give an index column a value that neither its text nor its bound values say?
     pub(super) fn computes_index(&self, policy: &TablePolicy, generates: impl Fn(&str) -> bool) -> bool {
         self.write.verb == Verb::Update
@@ -175,14 +193,19 @@ impl Touched<'_> {
         &self,
         keys: &Keyspace,
         policy: &TablePolicy,
-        generates: impl Fn(&str) -> bool,
+        schema: &Schema,
     ) -> Option<BTreeSet<TagKey>> {
         let folded = self.write.table.fold();
         let mut tags = BTreeSet::new();
         for column in &policy.index {
-            let generated = generates(column.name);
+            let generated = schema.generates(&folded, column.name);
             let mut values = self.old_values(column, generated)?;
-            values.extend(self.new_values(column, generated)?);
+            let new = self.new_values(column, generated);
+            let default = || {
+                let default = schema.default_of(&self.write.table, column.name).filter(|_| !generated)?;
+                self.default_values(column, default)
+            };
+            values.extend(new.or_else(default)?);
             add_tags(&mut tags, keys, &folded, column, values);
         }
         Some(tags)

@@ -5,25 +5,31 @@
 //! knows which. It knows nothing of entities, tags or Redis. Names are folded: bare and in lower
 //! case, like tags. Tables of one name in several schemas count as one that has it all.
 //!
-//! `catalogue` asks the database, `reach` follows what a write sets off, `watch` keeps what was
+//! `catalogue` asks the database, `defaults` reads what columns get by themselves, `reach` follows what a write sets off, `watch` keeps what was
 //! learned and learns it anew when it may have changed.
 
 mod catalogue;
+mod defaults;
 mod reach;
 mod watch;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use catalogue::SchemaReport;
 pub(crate) use catalogue::Surroundings;
+pub(crate) use defaults::ColumnDefault;
 pub(crate) use reach::{Change, Columns, Reached};
 pub use watch::Knowledge;
 pub(crate) use watch::SchemaWatch;
+
+use crate::statement::TableName;
 
 /// What the catalogue says of all tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
     tables: HashMap<Box<str>, Table>,
+    /// The catalogue knows the tables of all schemas, not only those that need no qualifier.
+    knows_all_schemas: bool,
 }
 
 /// What the catalogue says of one table, as far as it is out of the ordinary.
@@ -40,6 +46,8 @@ pub(crate) struct Table {
     pub(crate) triggers: bool,
     /// Columns whose value the database computes from others.
     pub(crate) generated: BTreeSet<Box<str>>,
+    /// What columns get when an INSERT leaves them out, where that is known.
+    pub(crate) defaults: BTreeMap<Box<str>, ColumnDefault>,
     /// Which rows a reader sees depends on who it is.
     pub(crate) row_security: bool,
     /// Its rows are kept elsewhere, where others write them; or it is a sequence, which changes
@@ -85,7 +93,7 @@ pub(crate) struct View {
 }
 
 impl Schema {
-    /// What is known of a table; `None` if there is nothing out of the ordinary.
+    /// What is known of a table; `None` if that is nothing.
     pub(crate) fn table(&self, folded: &str) -> Option<&Table> {
         self.tables.get(folded)
     }
@@ -120,6 +128,12 @@ impl Schema {
     pub(crate) fn generates(&self, folded: &str, column: &str) -> bool {
         self.table(folded)
             .is_some_and(|table| !table.generated.is_empty() && table.generated.contains(&fold(column)))
+    }
+
+    /// What the column gets when an INSERT leaves it out; `None` if that is not known.
+    pub(crate) fn default_of(&self, table: &TableName, column: &str) -> Option<&ColumnDefault> {
+        let known = table.schema.is_none() || self.knows_all_schemas;
+        self.table(&table.fold()).filter(|_| known)?.defaults.get(&fold(column))
     }
 
     /// Does a plain INSERT or UPDATE delete the rows that conflict?

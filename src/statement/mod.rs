@@ -45,7 +45,7 @@ mod session;
 mod tokens;
 mod write;
 
-pub use analysis::{Analysis, Dialect, Kind, Read, TransactionVerb, Verb, Write};
+pub use analysis::{Analysis, Dialect, Kind, Read, TableName, TransactionVerb, Verb, Write};
 pub use memo::{Memo, PureFunctions};
 pub use scope::{Operand, Scope};
 // Benches and the fuzz target compile this module as their own, and ask for more than the crate.

@@ -5,6 +5,7 @@
 
 mod bulk;
 mod cascades;
+mod defaults;
 mod hooks;
 mod keys;
 mod links;

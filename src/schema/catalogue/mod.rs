@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
 
-use super::{Action, ForeignKey, Schema, View, fold};
+use super::{Action, ColumnDefault, ForeignKey, Schema, View, defaults::Holds, fold};
 use crate::statement::Analysis;
 
 /// What was learned of the schema, as far as its owner may want to know.
@@ -101,6 +101,9 @@ struct Facts {
     triggers: Vec<(String, String)>,
     /// Table and column.
     generated: Vec<(String, String)>,
+    /// Table, column and what the column gets when it is left out. All columns: several tables may
+    /// have one name.
+    defaults: Vec<(String, String, Option<ColumnDefault>)>,
     row_security: Vec<String>,
     foreign: Vec<String>,
     replaces: Vec<String>,
@@ -116,6 +119,7 @@ impl Default for Facts {
             behind: Vec::new(),
             triggers: Vec::new(),
             generated: Vec::new(),
+            defaults: Vec::new(),
             row_security: Vec::new(),
             foreign: Vec::new(),
             replaces: Vec::new(),
@@ -125,7 +129,8 @@ impl Default for Facts {
 
 impl Facts {
     fn into_schema(self, surroundings: &dyn Surroundings) -> (Schema, SchemaReport) {
-        let mut schema = Schema::default();
+        let knows_all_schemas = !matches!(self.backend, DbBackend::MySql | DbBackend::Sqlite);
+        let mut schema = Schema { knows_all_schemas, ..Schema::default() };
         let mut report = SchemaReport::default();
         let mut keys: BTreeMap<(String, String), (Box<str>, ForeignKey)> = BTreeMap::new();
         for part in self.key_parts {
@@ -179,6 +184,9 @@ impl Facts {
         for (table, column) in self.generated {
             schema.entry(&fold(&table)).generated.insert(fold(&column));
         }
+        for ((table, column), default) in agreed(self.defaults) {
+            schema.entry(&table).defaults.insert(column, default);
+        }
         for table in self.row_security {
             schema.entry(&fold(&table)).row_security = true;
             report.row_security.push(table);
@@ -191,6 +199,23 @@ impl Facts {
         }
         (schema, report)
     }
+}
+
+/// The defaults that are known, and the same for all columns of one name in tables of one name.
+fn agreed(
+    defaults: Vec<(String, String, Option<ColumnDefault>)>,
+) -> impl Iterator<Item = ((Box<str>, Box<str>), ColumnDefault)> {
+    let mut all: BTreeMap<_, Option<ColumnDefault>> = BTreeMap::new();
+    for (table, column, default) in defaults {
+        all.entry((fold(&table), fold(&column)))
+            .and_modify(|known| {
+                if *known != default {
+                    *known = None;
+                }
+            })
+            .or_insert(default);
+    }
+    all.into_iter().filter_map(|(name, default)| Some((name, default?)))
 }
 
 fn view_of(select: &Analysis) -> View {
@@ -216,5 +241,30 @@ fn action(word: &str) -> Action {
         "SET DEFAULT" => Action::SetDefault,
         // CASCADE, and whatever is not known.
         _ => Action::Cascade,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_default_is_known_if_all_tables_of_the_name_have_it() {
+        let one = |table: &str, column: &str, default| (table.to_owned(), column.to_owned(), default);
+        let number = |number| Some(ColumnDefault::Integer(number));
+        let known: Vec<_> = agreed(vec![
+            one("a", "same", number(1)),
+            one("A", "Same", number(1)),
+            one("a", "other", number(1)),
+            one("a", "other", number(2)),
+            one("a", "other", number(1)),
+            one("a", "computed", None),
+            one("a", "computed", number(3)),
+            one("b", "computed", number(4)),
+        ])
+        .collect();
+        let expected = [("a", "same", 1), ("b", "computed", 4)];
+        let expected = expected.map(|(t, c, n)| ((t.into(), c.into()), ColumnDefault::Integer(n)));
+        assert_eq!(known, expected);
     }
 }

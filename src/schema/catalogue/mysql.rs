@@ -3,7 +3,7 @@
 
 use sea_orm::{DatabaseConnection, DbErr};
 
-use super::{Facts, KeyPart, action, rows, text};
+use super::{ColumnDefault, Facts, Holds, KeyPart, action, rows, text};
 
 // MySQL 8 shows these texts as bytes, hence the casts.
 
@@ -34,6 +34,14 @@ const GENERATED: &str = "
     FROM information_schema.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND GENERATION_EXPRESSION IS NOT NULL AND GENERATION_EXPRESSION <> ''";
 
+/// `extra` names numbered columns, and in MySQL defaults that are expressions.
+const DEFAULTS: &str = "
+    SELECT CAST(TABLE_NAME AS CHAR) AS target, CAST(COLUMN_NAME AS CHAR) AS col,
+           CAST(COLUMN_DEFAULT AS CHAR) AS value, CAST(DATA_TYPE AS CHAR) AS holds,
+           CAST(IS_NULLABLE AS CHAR) AS nullable, CAST(EXTRA AS CHAR) AS extra,
+           CAST(VERSION() AS CHAR) AS version
+    FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()";
+
 /// Tables whose rows are in other tables or on other servers, and sequences.
 const ELSEWHERE: &str = "
     SELECT CAST(TABLE_NAME AS CHAR) AS name FROM information_schema.TABLES
@@ -63,8 +71,71 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
     for row in rows(db, GENERATED).await? {
         facts.generated.push((text(&row, "target")?, text(&row, "col")?));
     }
+    for row in rows(db, DEFAULTS).await? {
+        let value: Option<String> = row.try_get("", "value")?;
+        let holds = holds(&text(&row, "holds")?);
+        let nullable = text(&row, "nullable")? == "YES";
+        let extra = text(&row, "extra")?.to_ascii_lowercase();
+        // What both of them say of a column that is nothing special: nothing, or that `*` leaves it out.
+        let special = !matches!(&*extra, "" | "invisible");
+        let default = match server(&text(&row, "version")?) {
+            _ if special || holds == Holds::Other => None,
+            Some(Server::MariaDb) => ColumnDefault::of_mariadb(value.as_deref(), holds, nullable),
+            Some(Server::MySql) => ColumnDefault::of_mysql(value.as_deref(), holds, nullable),
+            None => None,
+        };
+        facts.defaults.push((text(&row, "target")?, text(&row, "col")?, default));
+    }
     for row in rows(db, ELSEWHERE).await? {
         facts.foreign.push(text(&row, "name")?);
     }
     Ok(())
+}
+
+/// How a server shows defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Server {
+    MySql,
+    MariaDb,
+}
+
+/// By `VERSION()`; `None` for a MariaDB that shows defaults as MySQL does, and for what is not
+/// understood.
+fn server(version: &str) -> Option<Server> {
+    if !version.to_ascii_lowercase().contains("mariadb") {
+        return Some(Server::MySql);
+    }
+    let mut numbers = version.split(['.', '-']).map(str::parse::<u32>);
+    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    ((major, minor) >= (10, 3)).then_some(Server::MariaDb)
+}
+
+fn holds(data_type: &str) -> Holds {
+    match data_type.to_ascii_lowercase().as_str() {
+        "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Holds::Integers,
+        "char" | "varchar" | "tinytext" | "text" | "mediumtext" | "longtext" => Holds::Text,
+        // A TIMESTAMP may fill itself in without saying so.
+        _ => Holds::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Server, server};
+
+    #[test]
+    fn a_mariadb_is_told_from_a_mysql_and_from_one_of_old() {
+        let cases = [
+            ("11.8.3-MariaDB-log", Some(Server::MariaDb)),
+            ("10.3.39-MariaDB", Some(Server::MariaDb)),
+            ("10.2.5-MariaDB", None),
+            ("5.5.5-10.11.2-MariaDB", None),
+            ("MariaDB", None),
+            ("8.4.6", Some(Server::MySql)),
+            ("8.0.11-TiDB-v8.5.0", Some(Server::MySql)),
+        ];
+        for (version, expected) in cases {
+            assert_eq!(server(version), expected, "{version}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use sea_orm::{DatabaseConnection, DbErr};
 
-use super::{Action, Facts, KeyPart, rows, text};
+use super::{Action, ColumnDefault, Facts, Holds, KeyPart, rows, text};
 
 const FOREIGN_KEYS: &str = "
     SELECT k.oid::text AS id, c.relname::text AS child, p.relname::text AS parent,
@@ -60,6 +60,25 @@ const GENERATED: &str = "
     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     WHERE a.attgenerated <> '' AND NOT a.attisdropped";
 
+/// Domains and types of one's own may have defaults besides.
+const DEFAULTS: &str = "
+    SELECT c.relname::text AS target, a.attname::text AS col,
+           pg_catalog.pg_get_expr(d.adbin, d.adrelid) AS value, NOT a.attnotnull AS nullable,
+           CASE WHEN a.atttypid IN ('pg_catalog.int2'::pg_catalog.regtype,
+                    'pg_catalog.int4'::pg_catalog.regtype, 'pg_catalog.int8'::pg_catalog.regtype) THEN 'integers'
+                WHEN a.atttypid IN ('pg_catalog.text'::pg_catalog.regtype,
+                    'pg_catalog.varchar'::pg_catalog.regtype, 'pg_catalog.bpchar'::pg_catalog.regtype) THEN 'text'
+                ELSE 'other' END AS holds,
+           a.attidentity <> '' OR a.attgenerated <> '' OR t.typtype = 'd' OR t.typdefault IS NOT NULL
+               OR a.atthasdef AND d.adbin IS NULL AS special
+    FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+    WHERE c.relkind IN ('r', 'p', 'f', 'v') AND a.attnum > 0 AND NOT a.attisdropped
+        AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
+
 const ODD_TABLES: &str = "
     SELECT c.relname::text AS name, c.relkind IN ('f', 'S') AS elsewhere, c.relrowsecurity AS row_security
     FROM pg_catalog.pg_class c
@@ -93,6 +112,17 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
     }
     for row in rows(db, GENERATED).await? {
         facts.generated.push((text(&row, "target")?, text(&row, "col")?));
+    }
+    for row in rows(db, DEFAULTS).await? {
+        let value: Option<String> = row.try_get("", "value")?;
+        let holds = match &*text(&row, "holds")? {
+            "integers" => Holds::Integers,
+            "text" => Holds::Text,
+            _ => Holds::Other,
+        };
+        let special: bool = row.try_get("", "special")?;
+        let default = ColumnDefault::of_postgres(value.as_deref(), holds, row.try_get("", "nullable")?);
+        facts.defaults.push((text(&row, "target")?, text(&row, "col")?, default.filter(|_| !special)));
     }
     for row in rows(db, ODD_TABLES).await? {
         if row.try_get("", "elsewhere")? {

@@ -2,7 +2,7 @@
 
 use sea_orm::{DatabaseConnection, DbErr};
 
-use super::{Facts, KeyPart, action, rows, text};
+use super::{ColumnDefault, Facts, KeyPart, action, rows, text};
 
 const FOREIGN_KEYS: &str = r#"
     SELECT m.name AS child, CAST(f.id AS TEXT) AS id, f."table" AS parent, f."from" AS col,
@@ -20,6 +20,12 @@ const GENERATED: &str = "
     SELECT m.name AS target, x.name AS col
     FROM sqlite_master m JOIN pragma_table_xinfo(m.name) x
     WHERE m.type = 'table' AND x.hidden IN (2, 3)";
+
+/// A primary key may be numbered by itself.
+const DEFAULTS: &str = r#"
+    SELECT m.name AS target, x.name AS col, x.dflt_value AS value, x.type AS declared,
+           x."notnull" = 0 AS nullable, x.pk <> 0 OR x.hidden <> 0 AS special
+    FROM sqlite_master m JOIN pragma_table_xinfo(m.name) x WHERE m.type = 'table'"#;
 
 /// Tables whose definition may say `ON CONFLICT REPLACE`.
 const REPLACES: &str = "
@@ -47,6 +53,13 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
     }
     for row in rows(db, GENERATED).await? {
         facts.generated.push((text(&row, "target")?, text(&row, "col")?));
+    }
+    for row in rows(db, DEFAULTS).await? {
+        let (value, declared): (Option<String>, String) =
+            (row.try_get("", "value")?, text(&row, "declared")?);
+        let special: bool = row.try_get("", "special")?;
+        let default = ColumnDefault::of_sqlite(value.as_deref(), &declared, row.try_get("", "nullable")?);
+        facts.defaults.push((text(&row, "target")?, text(&row, "col")?, default.filter(|_| !special)));
     }
     // A comment or a default may hold these words too; then a little more is purged.
     for row in rows(db, REPLACES).await? {

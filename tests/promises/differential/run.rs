@@ -107,6 +107,7 @@ impl Plan {
             tally: Tally { schemas: 1, ..Tally::default() },
             step: 0,
             hits: 0,
+            purges: 0,
             history: Vec::new(),
         };
         Some(run.all().await.map(|()| Outcome { tally: run.tally, history: run.history }))
@@ -251,6 +252,8 @@ struct Run<'a> {
     step: usize,
     /// Hits that the cache has counted so far.
     hits: u64,
+    /// Purges of everything so far.
+    purges: u64,
     /// The contents after every step, if the plan keeps them.
     history: Vec<Vec<String>>,
 }
@@ -333,10 +336,13 @@ impl Run<'_> {
         let kind = step.kind(!changed.is_empty(), &self.plan.schema);
         let mut touched = step.tables(&self.plan.schema);
         touched.extend(changed.iter().copied());
+        // DDL and what is not understood purge everything, which must not be counted for a later step.
+        let purges = self.db.cache().stats().namespace_purges;
+        let everything = std::mem::replace(&mut self.purges, purges) != purges || step.locks_tables();
         let mut slots = std::mem::take(&mut self.slots);
         for (position, slot) in slots.iter_mut().enumerate() {
             let concerned = slot.tables.iter().any(|table| touched.contains(table));
-            let again = (self.step + position).is_multiple_of(AGAIN);
+            let again = everything || (self.step + position).is_multiple_of(AGAIN);
             if !concerned && !again {
                 continue;
             }
