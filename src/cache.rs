@@ -19,8 +19,8 @@ use crate::{
         CodecError, EntityDescriptor, Registry, RowReader, RowWriter, TableRule, TtlSpec, same_optionals,
     },
     freshness::{
-        Bypass, Freshness, Loaded, Look, Outcome, Payload, PayloadKind, PurgeQueue, PurgeSet, Question,
-        Reading, Writing,
+        Bypass, Freshness, Grace, Loaded, Look, Outcome, Payload, PayloadKind, PurgeQueue, PurgeSet,
+        Question, Reading, Writing,
     },
     keys::Keyspace,
     observe::{CacheStats, Counters},
@@ -99,6 +99,8 @@ pub struct EntryOptions {
     tags: Vec<String>,
     tables: Vec<String>,
     fresh: bool,
+    stale_while_revalidate: Option<TtlSpec>,
+    stale_if_error: Option<TtlSpec>,
 }
 
 impl EntryOptions {
@@ -128,6 +130,20 @@ impl EntryOptions {
     /// count too, as far as a connection with this cache has learned the schema by then.
     pub fn table(mut self, table: impl AsRef<str>) -> Self {
         self.tables.push(bare_name(table.as_ref()));
+        self
+    }
+
+    /// For so long after its time, an entry that no write has purged is still served, while one
+    /// caller loads it anew. So nobody but that one waits. What a write has purged is never served.
+    pub fn stale_while_revalidate(mut self, grace: impl Into<TtlSpec>) -> Self {
+        self.stale_while_revalidate = Some(grace.into());
+        self
+    }
+
+    /// For so long after its time, an entry that no write has purged is served if the load fails.
+    /// What a write has purged is never served.
+    pub fn stale_if_error(mut self, grace: impl Into<TtlSpec>) -> Self {
+        self.stale_if_error = Some(grace.into());
         self
     }
 
@@ -225,7 +241,7 @@ impl Cache {
                 counters.count(if value.is_some() { Outcome::Hit } else { Outcome::Miss });
                 value
             }
-            Look::Miss(_) => {
+            Look::Miss(_) | Look::Late { .. } => {
                 counters.count(Outcome::Miss);
                 None
             }
@@ -532,6 +548,10 @@ impl Cache {
             also,
             ttl: ttl.max(Duration::from_millis(1)),
             negative_ttl: config.negative_ttl,
+            grace: Grace {
+                revalidate: options.stale_while_revalidate.map_or(Duration::ZERO, |spec| config.ttl(spec)),
+                on_error: options.stale_if_error.map_or(Duration::ZERO, |spec| config.ttl(spec)),
+            },
             fresh: options.fresh,
             terms: None,
         }

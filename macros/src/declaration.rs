@@ -13,9 +13,11 @@ use crate::{
     warm_up::WarmUp,
 };
 
-const ALLOWED: [&str; 14] = [
+const ALLOWED: [&str; 16] = [
     "ttl",
     "negative_ttl",
+    "stale_while_revalidate",
+    "stale_if_error",
     "namespace",
     "tags",
     "index",
@@ -53,6 +55,8 @@ const PRECISE_ROWS: u64 = 1000;
 pub(crate) struct Declaration {
     pub(crate) ttl: Option<Lifetime>,
     pub(crate) negative_ttl: Option<Lifetime>,
+    pub(crate) stale_while_revalidate: Option<Lifetime>,
+    pub(crate) stale_if_error: Option<Lifetime>,
     pub(crate) namespace: Option<String>,
     pub(crate) tags: Vec<Template>,
     pub(crate) index: Vec<Ident>,
@@ -122,6 +126,14 @@ impl Reader<'_> {
             "negative_ttl" => {
                 let text = literal::string(meta, "negative_ttl = \"30s\"")?;
                 self.declared.negative_ttl = Some(Lifetime::parse(&text)?);
+            }
+            "stale_while_revalidate" => {
+                let text = literal::string(meta, "stale_while_revalidate = \"30s\"")?;
+                self.declared.stale_while_revalidate = Some(Lifetime::parse(&text)?);
+            }
+            "stale_if_error" => {
+                let text = literal::string(meta, "stale_if_error = \"10m\"")?;
+                self.declared.stale_if_error = Some(Lifetime::parse(&text)?);
             }
             "namespace" => {
                 let text = literal::string(meta, "namespace = \"catalog\"")?;

@@ -60,6 +60,9 @@ fn refuse_attributes_on_fields(named: &FieldsNamed, errors: &mut Errors) {
 fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
     let ttl = declaration.ttl.as_ref().map(|ttl| quote!(.ttl(#ttl)));
     let negative_ttl = declaration.negative_ttl.as_ref().map(|ttl| quote!(.negative_ttl(#ttl)));
+    let revalidate = declaration.stale_while_revalidate.as_ref();
+    let revalidate = revalidate.map(|ttl| quote!(.stale_while_revalidate(#ttl)));
+    let on_error = declaration.stale_if_error.as_ref().map(|ttl| quote!(.stale_if_error(#ttl)));
     let namespace = declaration.namespace.as_ref().map(|name| quote!(.namespace(#name)));
     let tags = declaration.tags.iter().map(|template| quote!(.tag(#template)));
     let index = declaration.index.iter().map(column_name).map(|name| quote!(.index(#name)));
@@ -97,7 +100,7 @@ fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
             fn cache_policy() -> ::sea_orm_cache::EntityPolicy {
                 #probes
                 ::sea_orm_cache::EntityPolicy::new()
-                    #ttl #negative_ttl #namespace #(#tags)* #(#index)* #(#purges)*
+                    #ttl #negative_ttl #revalidate #on_error #namespace #(#tags)* #(#index)* #(#purges)*
                     #(#also_writes)* #harmless_triggers #precise #warm_up #skip
                     #(#documents)*
             }

@@ -54,6 +54,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// |---|---|---|
 /// | `ttl = "10m"` | how long rows and lists live | a duration from 1ms to 10 years (`"30s"`, `"1h 30m"`, `"7days"`), or a class whose duration the cache is configured with: `"short"`, `"medium"`, `"long"`, `"static"` |
 /// | `negative_ttl = "30s"` | how long "there is no such row" lives | as `ttl` |
+/// | `stale_while_revalidate = "30s"` | for how long after its time an entry that no write has purged is served, while one caller loads it anew | as `ttl` |
+/// | `stale_if_error = "10m"` | the same, if the load fails | as `ttl` |
 /// | `namespace = "catalog"` | groups the entity's entries, to invalidate them together | letters, digits, `_` and `-` |
 /// | `tags("publisher:{publisher_id}")` | user tags that entries made of this entity's rows carry | any text; `{field}` stands for a field's value, `{{` and `}}` for braces |
 /// | `index("shelf_id")` | fields by which lists are read: a list that pins one depends on the rows with that value, not on the whole table | fields with a column |

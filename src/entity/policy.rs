@@ -144,6 +144,8 @@ impl TableRule {
 pub struct EntityPolicy {
     pub(crate) ttl: Option<TtlSpec>,
     pub(crate) negative_ttl: Option<TtlSpec>,
+    pub(crate) stale_while_revalidate: Option<TtlSpec>,
+    pub(crate) stale_if_error: Option<TtlSpec>,
     pub(crate) namespace: Option<&'static str>,
     pub(crate) tags: Vec<TagTemplate>,
     pub(crate) index: Vec<&'static str>,
@@ -172,6 +174,21 @@ impl EntityPolicy {
     #[must_use]
     pub fn negative_ttl(mut self, ttl: impl Into<TtlSpec>) -> Self {
         self.negative_ttl = Some(ttl.into());
+        self
+    }
+
+    /// For so long after its time, an entry that no write has purged is still served, while one
+    /// caller loads it anew.
+    #[must_use]
+    pub fn stale_while_revalidate(mut self, grace: impl Into<TtlSpec>) -> Self {
+        self.stale_while_revalidate = Some(grace.into());
+        self
+    }
+
+    /// For so long after its time, an entry that no write has purged is served if the load fails.
+    #[must_use]
+    pub fn stale_if_error(mut self, grace: impl Into<TtlSpec>) -> Self {
+        self.stale_if_error = Some(grace.into());
         self
     }
 

@@ -7,6 +7,8 @@
 //! The checksum covers the entry key, the header and the payload: an entry that was truncated,
 //! damaged, or copied under another key is a miss.
 
+use std::time::{Duration, SystemTime};
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +38,8 @@ struct Header<'a> {
     incarnation: [u8; 8],
     /// Hash of the tag keys that the reader must ask for, in order.
     asked: [u8; 8],
+    /// When its time is over, in milliseconds since 1970; zero if it does not outlive it.
+    fresh_until: u64,
     /// For each of those tags its stamp, or zero where the entry does not depend on it.
     stamps: Vec<[u8; 8]>,
     /// Tags that only the content of the entry names, each with its stamp.
@@ -47,6 +51,8 @@ struct Header<'a> {
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) kind: PayloadKind,
+    /// When its time is over, in milliseconds since 1970; zero if it does not outlive it.
+    pub(crate) fresh_until: u64,
     /// The life of the store in which its stamps were taken.
     pub(crate) incarnation: u64,
     /// The tags every reader of this key asks for, and the stamp taken from each; `None` where
@@ -62,6 +68,7 @@ pub(crate) struct Entry<'a> {
 #[derive(Debug)]
 pub(crate) struct Decoded {
     pub(crate) kind: PayloadKind,
+    fresh_until: u64,
     incarnation: u64,
     stamps: Vec<u64>,
     more: Vec<(TagKey, u64)>,
@@ -74,6 +81,7 @@ impl Entry<'_> {
             kind: self.kind,
             incarnation: self.incarnation.to_le_bytes(),
             asked: asked_hash(self.asked),
+            fresh_until: self.fresh_until,
             stamps: self.stamps.iter().map(|s| s.map_or(0, Stamp::get).to_le_bytes()).collect(),
             more: self.more.iter().map(|(tag, stamp)| (tag.as_str(), stamp.get().to_le_bytes())).collect(),
         };
@@ -106,6 +114,7 @@ impl Decoded {
         }
         Some(Self {
             kind: header.kind,
+            fresh_until: header.fresh_until,
             incarnation: u64::from_le_bytes(header.incarnation),
             stamps: header.stamps.iter().map(|s| u64::from_le_bytes(*s)).collect(),
             more: header
@@ -126,6 +135,13 @@ impl Decoded {
             && self.stamps.iter().zip(found).all(|(recorded, now)| *recorded == 0 || same(*recorded, *now))
     }
 
+    /// How long its time has been over; `None` while it is not.
+    pub(crate) fn late_by(&self, now: SystemTime) -> Option<Duration> {
+        let now = since_1970(now);
+        (self.fresh_until != 0 && now >= self.fresh_until)
+            .then(|| Duration::from_millis(now - self.fresh_until))
+    }
+
     /// The further tags that have to be looked at before the entry may be served.
     pub(crate) fn more(&self) -> impl ExactSizeIterator<Item = &TagKey> {
         self.more.iter().map(|(tag, _)| tag)
@@ -135,6 +151,12 @@ impl Decoded {
     pub(crate) fn more_holds<'t>(&self, mut now: impl FnMut(&TagKey) -> Option<&'t TagState>) -> bool {
         self.more.iter().all(|(tag, recorded)| now(tag).is_some_and(|state| same(*recorded, *state)))
     }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn since_1970(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn same(recorded: u64, now: TagState) -> bool {
@@ -174,6 +196,7 @@ mod tests {
         let more = [(tag("ns:u:publisher%3A3"), Stamp::fresh())];
         let entry = Entry {
             kind: PayloadKind::Rows,
+            fresh_until: 0,
             incarnation: 7,
             asked: &asked,
             stamps: &stamps,
@@ -218,6 +241,7 @@ mod tests {
         let more = [(tag("ns:u:x"), Stamp::from_number(3).unwrap())];
         let entry = Entry {
             kind: PayloadKind::Rows,
+            fresh_until: 0,
             incarnation: 7,
             asked: &asked,
             stamps: &stamps,
@@ -229,7 +253,7 @@ mod tests {
         // is a miss.
         assert_eq!(
             hex(&entry.encode(&key).unwrap()),
-            "53430119bf836201070000000000000088680accf40bd19c0301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77"
+            "534301f616700701070000000000000088680accf40bd19c000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77"
         );
     }
 

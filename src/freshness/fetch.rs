@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{
-    Bypass, Fetched, Loaded, Look, Outcome, PayloadKind, Question, Stamps, Writing,
+    Bypass, Fetched, Grace, Loaded, Look, Outcome, PayloadKind, Question, Stamps, Writing,
     flight::{Boarding, Flights, Landing, Leader, landed},
     hints::Hints,
     lease::Lease,
@@ -108,6 +108,12 @@ impl Freshness {
                     }
                     _ => return bypass(reason, load).await,
                 },
+                Look::Late { kind, payload, stamps, late_by } => match decode(kind, &payload) {
+                    Some(value) => {
+                        return self.fetch_late(question, stamps, (value, late_by), decode, load).await;
+                    }
+                    None => return self.refill(question, load).await,
+                },
                 Look::Miss(stamps) => stamps,
             };
             if question.fresh {
@@ -151,6 +157,45 @@ impl Freshness {
         }
     }
 
+    /// There is an entry whose time is over, and which no write has purged. One caller loads it anew;
+    /// the others are served what is there, if they may be. It is also served if the load fails.
+    async fn fetch_late<T, E, L, F>(
+        self: &Arc<Self>,
+        question: &Question,
+        stamps: Stamps,
+        (late, late_by): (T, Duration),
+        decode: impl Fn(PayloadKind, &Bytes) -> Option<T>,
+        load: L,
+    ) -> Result<Fetched<T>, E>
+    where
+        L: FnOnce() -> F,
+        F: Future<Output = Result<Loaded<T>, E>>,
+    {
+        let Grace { revalidate, on_error } = question.grace;
+        let boarding = self.flights.board(&question.key, &stamps.flight(question));
+        let leader = match boarding {
+            Boarding::Follow(_) if late_by < revalidate => {
+                return Ok(Fetched { value: late, outcome: Outcome::Hit });
+            }
+            Boarding::Follow(flight) => match landed(flight).await {
+                Landing::Loaded { kind, payload } => match decode(kind, &payload) {
+                    Some(value) => return Ok(Fetched { value, outcome: Outcome::Joined }),
+                    None => None,
+                },
+                // It would fare no better.
+                Landing::Failed if late_by < on_error => {
+                    return Ok(Fetched { value: late, outcome: Outcome::Hit });
+                }
+                Landing::Failed | Landing::Abandoned => None,
+            },
+            Boarding::Lead(leader) => Some(leader),
+        };
+        match self.lead(question, stamps, leader, load).await {
+            Err(_) if late_by < on_error => Ok(Fetched { value: late, outcome: Outcome::Hit }),
+            result => result,
+        }
+    }
+
     /// An entry was there and its stamps hold, but it cannot be decoded.
     async fn refill<T, E, L, F>(self: &Arc<Self>, question: &Question, load: L) -> Result<Fetched<T>, E>
     where
@@ -159,7 +204,7 @@ impl Freshness {
     {
         let again = Question { fresh: true, ..question.clone() };
         match self.look(&again).await {
-            Look::Miss(stamps) => self.lead(&again, stamps, None, load).await,
+            Look::Miss(stamps) | Look::Late { stamps, .. } => self.lead(&again, stamps, None, load).await,
             Look::Bypass(reason) => bypass(reason, load).await,
             Look::Hit { .. } => bypass(Bypass::Uncacheable, load).await,
         }

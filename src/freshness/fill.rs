@@ -4,13 +4,14 @@ use std::{
     collections::HashMap,
     future::Future,
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
 
 use super::{
     Entry, Freshness, Look, Payload, PayloadKind, Question, Stamps,
+    entry::since_1970,
     flight::{Landing, Leader},
     glance::{Glance, STAMP_MARGIN, only_look, proposal},
 };
@@ -154,8 +155,13 @@ impl Freshness {
                 (!spared).then_some(*stamp)
             })
             .collect();
+        // Past its time, for as long as somebody may still be served it.
+        let grace = question.grace.longest();
+        let fresh_until = if grace.is_zero() { 0 } else { since_1970(SystemTime::now() + ttl) };
+        let ttl = ttl + grace;
         let entry = Entry {
             kind: payload.kind,
+            fresh_until,
             incarnation: stamps.incarnation,
             asked: &question.tags,
             stamps: &depends,
@@ -241,7 +247,7 @@ impl Freshness {
         for ((question, look), payload) in questions.iter().zip(self.look_many(questions).await).zip(payloads)
         {
             let stamps = match look {
-                Look::Miss(stamps) => stamps,
+                Look::Miss(stamps) | Look::Late { stamps, .. } => stamps,
                 Look::Hit { .. } => continue,
                 Look::Bypass(reason) => {
                     return Err(StoreError::Unreachable { reason: reason.to_string() });

@@ -3,7 +3,7 @@
 //! One round trip, which also puts down stamps where they may be missing; two when tags turned out
 //! to be absent that were thought to be stamped, or when an entry names tags of its own.
 
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -15,8 +15,18 @@ use crate::store::{StoreError, TagKey, TagProbe, TagState};
 
 /// What looking found for one question.
 pub(crate) enum Look {
-    Hit { kind: PayloadKind, payload: Bytes },
+    Hit {
+        kind: PayloadKind,
+        payload: Bytes,
+    },
     Miss(Stamps),
+    /// An entry whose time is over, and which no write has purged.
+    Late {
+        kind: PayloadKind,
+        payload: Bytes,
+        stamps: Stamps,
+        late_by: Duration,
+    },
     Bypass(Bypass),
 }
 
@@ -133,11 +143,40 @@ impl Freshness {
                 if entry.more().len() > 0 {
                     self.hints.saw_more(&question.key, entry.more().cloned().collect());
                 }
-                return Look::Hit { kind: entry.kind, payload: entry.payload };
+                return self.in_its_time(question, entry, glance, how);
             }
             self.hints.saw_more(&question.key, entry.more().cloned().collect());
         }
-        let (taken_at, looked_twice) = how;
+        match self.stamps(question, glance, how) {
+            Ok(stamps) => Look::Miss(stamps),
+            Err(reason) => Look::Bypass(reason),
+        }
+    }
+
+    /// A valid entry: a hit, unless its time is over.
+    fn in_its_time(
+        &self,
+        question: &Question,
+        entry: Decoded,
+        glance: &Glance,
+        how: (Instant, bool),
+    ) -> Look {
+        let (late_by, kind, payload) = (entry.late_by(SystemTime::now()), entry.kind, entry.payload);
+        let Some(late_by) = late_by else { return Look::Hit { kind, payload } };
+        match self.stamps(question, glance, how) {
+            Ok(stamps) if late_by < question.grace.longest() => Look::Late { kind, payload, stamps, late_by },
+            Ok(stamps) => Look::Miss(stamps),
+            Err(reason) => Look::Bypass(reason),
+        }
+    }
+
+    /// The stamps that a load depends on, or why it must not be stored.
+    fn stamps(
+        &self,
+        question: &Question,
+        glance: &Glance,
+        (taken_at, looked_twice): (Instant, bool),
+    ) -> Result<Stamps, Bypass> {
         let mut stamps = Stamps {
             taken_at,
             looked_twice,
@@ -150,16 +189,16 @@ impl Freshness {
                 Some(TagState::Stamp(stamp)) if stamp.label() == question.label(tag) => {
                     stamps.asked.push(stamp);
                 }
-                Some(TagState::Stamp(_)) => return Look::Bypass(Bypass::OtherTerms),
-                Some(TagState::Barrier) => return Look::Bypass(Bypass::Barrier),
-                _ => return Look::Bypass(Bypass::NoStamp),
+                Some(TagState::Stamp(_)) => return Err(Bypass::OtherTerms),
+                Some(TagState::Barrier) => return Err(Bypass::Barrier),
+                _ => return Err(Bypass::NoStamp),
             }
         }
         for tag in &question.also {
             match glance.state(tag) {
                 Some(TagState::Stamp(stamp)) => stamps.more.push((tag.clone(), stamp)),
-                Some(TagState::Barrier) => return Look::Bypass(Bypass::Barrier),
-                _ => return Look::Bypass(Bypass::NoStamp),
+                Some(TagState::Barrier) => return Err(Bypass::Barrier),
+                _ => return Err(Bypass::NoStamp),
             }
         }
         for tag in self.hints.more(&question.key).iter().flat_map(|more| more.iter()) {
@@ -168,7 +207,7 @@ impl Freshness {
                 stamps.more.push((tag.clone(), stamp));
             }
         }
-        Look::Miss(stamps)
+        Ok(stamps)
     }
 
     fn probe(&self, question: &Question, tag: &TagKey) -> TagProbe {

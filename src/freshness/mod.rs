@@ -25,5 +25,5 @@ pub(crate) use entry::{Decoded, Entry, PayloadKind};
 pub(crate) use fetch::{Checks, Freshness, Reading};
 pub(crate) use look::Look;
 pub(crate) use purge::{PurgeQueue, PurgeSet};
-pub(crate) use question::{Bypass, Fetched, Loaded, Outcome, Payload, Question, Stamps, Terms};
+pub(crate) use question::{Bypass, Fetched, Grace, Loaded, Outcome, Payload, Question, Stamps, Terms};
 pub(crate) use ticket::{Finishing, PurgeTicket, Writing};

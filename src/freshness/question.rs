@@ -23,10 +23,27 @@ pub(crate) struct Question {
     pub(crate) also: Vec<TagKey>,
     pub(crate) ttl: Duration,
     pub(crate) negative_ttl: Duration,
+    /// What may be done with an entry whose time is over, and which no write has purged.
+    pub(crate) grace: Grace,
     /// Do not look, load and refill.
     pub(crate) fresh: bool,
     /// What some of the tags must be labelled with, and what to ask if they are not.
     pub(crate) terms: Option<Box<Terms>>,
+}
+
+/// For how long after its time an entry may still be served. It is one that no write has purged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Grace {
+    /// While somebody else loads it anew.
+    pub(crate) revalidate: Duration,
+    /// If the load fails.
+    pub(crate) on_error: Duration,
+}
+
+impl Grace {
+    pub(crate) fn longest(self) -> Duration {
+        self.revalidate.max(self.on_error)
+    }
 }
 
 /// The terms on which an entry depends on narrow tags in the place of a wide one: that writers

@@ -130,7 +130,7 @@ where
                             missing.push((position, None));
                         }
                     },
-                    Look::Miss(stamps) => {
+                    Look::Miss(stamps) | Look::Late { stamps, .. } => {
                         counters.count(Outcome::Miss);
                         missing.push((position, Some((question, stamps))));
                     }

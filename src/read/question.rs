@@ -9,7 +9,7 @@ use crate::{
     Cache, ReadThrough,
     connection::named,
     entity::{EntityDescriptor, KeyClass, KeyText, TtlSpec, encode_values, value_text},
-    freshness::{Bypass, Question, Terms},
+    freshness::{Bypass, Grace, Question, Terms},
     keys::KeyHash,
     schema::{Knowledge, Schema},
     statement::{Analysis, Read},
@@ -25,6 +25,8 @@ pub(crate) struct ReadOptions {
     pub(crate) ttl: Option<TtlSpec>,
     pub(crate) tags: Vec<String>,
     pub(crate) fresh: bool,
+    pub(crate) stale_while_revalidate: Option<TtlSpec>,
+    pub(crate) stale_if_error: Option<TtlSpec>,
 }
 
 /// A read about to be answered.
@@ -112,6 +114,13 @@ impl<'a> Reader<'a> {
             question.negative_ttl = question.negative_ttl.min(question.ttl);
         }
         question.fresh = options.fresh;
+        let config = &self.cache.inner.config;
+        if let Some(spec) = options.stale_while_revalidate {
+            question.grace.revalidate = config.ttl(spec);
+        }
+        if let Some(spec) = options.stale_if_error {
+            question.grace.on_error = config.ttl(spec);
+        }
         for tag in options.tags.iter().flat_map(|tag| self.cache.inner.user_tags(tag)) {
             if !question.also.contains(&tag) {
                 question.also.push(tag);
@@ -325,6 +334,10 @@ impl<'a> Reader<'a> {
             also: Vec::new(),
             ttl,
             negative_ttl: negative.min(ttl),
+            grace: Grace {
+                revalidate: or(policy.and_then(|policy| policy.stale_while_revalidate), Duration::ZERO),
+                on_error: or(policy.and_then(|policy| policy.stale_if_error), Duration::ZERO),
+            },
             fresh: false,
             terms: None,
         }

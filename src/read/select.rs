@@ -81,6 +81,20 @@ impl<Q> CachedSelect<Q> {
         self
     }
 
+    /// For so long after its time, an entry that no write has purged is still served, while one
+    /// caller loads it anew. So nobody but that one waits. What a write has purged is never served.
+    pub fn stale_while_revalidate(mut self, grace: impl Into<TtlSpec>) -> Self {
+        self.options.stale_while_revalidate = Some(grace.into());
+        self
+    }
+
+    /// For so long after its time, an entry that no write has purged is served if the load fails.
+    /// What a write has purged is never served.
+    pub fn stale_if_error(mut self, grace: impl Into<TtlSpec>) -> Self {
+        self.options.stale_if_error = Some(grace.into());
+        self
+    }
+
     /// Do not look in the cache: read the database, and store what it says.
     pub fn fresh(mut self) -> Self {
         self.options.fresh = true;

@@ -23,6 +23,7 @@ mod crash;
 mod dependents;
 mod differential;
 mod explained;
+mod grace;
 mod index_tags;
 mod keys_and_formats;
 mod late_fills;

@@ -24,10 +24,14 @@ fn nothing_declared_is_all_defaults() {
 
 #[test]
 fn lifetimes_are_durations_or_classes() {
-    let calls = policy(quote!(#[cache(ttl = "1m 500ms", negative_ttl = "short")]));
+    let calls = policy(
+        quote!(#[cache(ttl = "1m 500ms", negative_ttl = "short", stale_while_revalidate = "1s", stale_if_error = "long")]),
+    );
     let wanted = quote! {
         .ttl(::sea_orm_cache::TtlSpec::For(::core::time::Duration::new(60u64, 500000000u32)))
         .negative_ttl(::sea_orm_cache::TtlSpec::Class(::sea_orm_cache::TtlClass::Short))
+        .stale_while_revalidate(::sea_orm_cache::TtlSpec::For(::core::time::Duration::new(1u64, 0u32)))
+        .stale_if_error(::sea_orm_cache::TtlSpec::Class(::sea_orm_cache::TtlClass::Long))
     };
     assert_eq!(calls, wanted.to_string());
 }
