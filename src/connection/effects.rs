@@ -162,7 +162,7 @@ impl Plan {
             images.affected == Some(0) && write.filter.is_some() && schema.is_plain(&write.table.fold());
         let mut writes = WriteSet::default();
         if !touches_none {
-            inner.add_write(&mut writes, &Touched { write, values, images: &images }, schema);
+            inner.add_write(&mut writes, &Touched::new(write, values, &images, schema), schema);
         }
         writes
     }
@@ -203,7 +203,7 @@ impl Inner {
         };
         let nothing_more = Images::default();
         for write in &analysis.writes {
-            self.add_write(&mut plan.writes, &Touched { write, values, images: &nothing_more }, schema);
+            self.add_write(&mut plan.writes, &Touched::new(write, values, &nothing_more, schema), schema);
         }
         plan.narrowing = self.narrowing(backend, analysis, values, schema);
         Some(plan)
@@ -242,13 +242,14 @@ impl Inner {
         let pre_select = policy.as_deref().and_then(|policy| {
             let limit = self.wants_pre_select(write, analysis.returning, values, policy, schema)?;
             let select = PreSelect::of(backend, write, values, policy, limit)?;
-            let touched = Touched { write, values, images: &Images::default() };
+            let nothing_more = Images::default();
+            let touched = Touched::new(write, values, &nothing_more, schema);
             let computes = !analysis.returning
                 && touched.computes_index(policy, |column| schema.generates(&folded, column));
             Some(if computes && touched.keeps_key(policy) { select.and_after(policy) } else { select })
         });
         let names_rows = policy.as_deref().is_some_and(|policy| {
-            Touched { write, values, images: &Images::default() }.keys(policy).is_some()
+            Touched::new(write, values, &Images::default(), schema).keys(policy).is_some()
         });
         let (values, schema) = (values.to_vec(), schema.clone());
         Some(Narrowing { analysis, values, schema, policy, pre_select, names_rows })
@@ -267,7 +268,7 @@ impl Inner {
             return None;
         }
         let nothing_more = Images::default();
-        let touched = Touched { write, values, images: &nothing_more };
+        let touched = Touched::new(write, values, &nothing_more, schema);
         let rows_are_named = touched.keys(policy).is_some();
         let limit = match policy.precise {
             _ if rows_are_named => self.config.max_row_tags,

@@ -19,6 +19,8 @@ pub(super) struct Touched<'a> {
     pub(super) write: &'a Write,
     pub(super) values: &'a [Value],
     pub(super) images: &'a Images,
+    /// The server may make values fit that do not: the new ones are not those that the text says.
+    adjusts: bool,
 }
 
 /// A row by its primary key.
@@ -34,6 +36,12 @@ pub(super) struct RowKey {
 /// The table's primary key, if all agree on one.
 pub(super) fn primary_key(policy: &TablePolicy) -> Option<&[KeyColumn]> {
     policy.key.as_deref().filter(|key| !key.is_empty())
+}
+
+impl<'a> Touched<'a> {
+    pub(super) fn new(write: &'a Write, values: &'a [Value], images: &'a Images, schema: &Schema) -> Self {
+        Self { write, values, images, adjusts: write.adjusts || schema.adjusts_values() }
+    }
 }
 
 impl Touched<'_> {
@@ -59,7 +67,7 @@ impl Touched<'_> {
     /// A key of one column that the statement changes: the old ones and the new one.
     fn changed_keys(&self, key: &[KeyColumn]) -> Option<Vec<RowKey>> {
         let [column] = key else { return None };
-        if self.write.verb != Verb::Update {
+        if self.write.verb != Verb::Update || self.adjusts {
             return None;
         }
         let mut keys = match &self.images.before {
@@ -142,11 +150,11 @@ impl Touched<'_> {
             return Some(values);
         }
         match self.write.verb {
-            Verb::Insert if !generated && !self.is_numbered(column) => {
+            Verb::Insert if !generated && !self.adjusts && !self.is_numbered(column) => {
                 self.values_of_scope(&self.write.scope, column)
             }
             Verb::Update if self.keeps(column.name, generated) => self.old_values(column, generated),
-            Verb::Update if !generated => {
+            Verb::Update if !generated && !self.adjusts => {
                 let assigned = self.write.assigned.as_ref()?.iter();
                 let mut assigned = assigned.filter(|a| a.column.eq_ignore_ascii_case(column.name)).peekable();
                 assigned.peek()?;

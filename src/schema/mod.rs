@@ -30,6 +30,8 @@ pub struct Schema {
     tables: HashMap<Box<str>, Table>,
     /// The catalogue knows the tables of all schemas, not only those that need no qualifier.
     knows_all_schemas: bool,
+    /// The server is not strict: a value that does not fit its column is made to fit.
+    adjusts_values: bool,
 }
 
 /// What the catalogue says of one table, as far as it is out of the ordinary.
@@ -128,6 +130,11 @@ impl Schema {
     pub(crate) fn generates(&self, folded: &str, column: &str) -> bool {
         self.table(folded)
             .is_some_and(|table| !table.generated.is_empty() && table.generated.contains(&fold(column)))
+    }
+
+    /// May a column get another value than a statement gives it?
+    pub(crate) fn adjusts_values(&self) -> bool {
+        self.adjusts_values
     }
 
     /// What the column gets when an INSERT leaves it out; `None` if that is not known.

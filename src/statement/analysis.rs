@@ -143,6 +143,9 @@ pub struct Write {
     /// The condition of a plain `UPDATE` or `DELETE`, to select the touched rows by. `None` wherever
     /// a select with it could find other rows than the statement does.
     pub filter: Option<Filter>,
+    /// MySQL's `IGNORE`: a value that does not fit its column is made to fit (a zero for a NULL, a text
+    /// cut short), so that the new values are not those that the statement says.
+    pub adjusts: bool,
 }
 
 /// The condition of an `UPDATE` or `DELETE`, so that `SELECT ... FROM table WHERE condition` finds,

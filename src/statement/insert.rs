@@ -28,6 +28,7 @@ impl Scan<'_> {
         let t = self.tokens;
         let (behind, or_replace) = self.modifiers(at + 1);
         let replaces = or_replace || t.kw(at) == Kw::Replace;
+        let ignores = self.ignores(at, behind);
         if t.kw(behind) != Kw::Into && self.dialect() != Dialect::MySql {
             return unexpected("INSERT without INTO");
         }
@@ -57,7 +58,11 @@ impl Scan<'_> {
         if only_itself {
             conflict = OnConflict::Keep;
         }
+        let first = self.found.writes.len();
         self.inserted(name, rows.filter(|_| keys_are_used), conflict, replaces);
+        if ignores {
+            self.adjusted(first);
+        }
         if let Some(write) = self.found.writes.last_mut().filter(|_| only_itself) {
             // Nothing is given a new value; but the server's triggers for updates run.
             write.assigned = None;
@@ -83,7 +88,7 @@ impl Scan<'_> {
             }
         };
         let table = self.table(name);
-        self.found.writes.push(Write { table, verb, scope, before, assigned, filter: None });
+        self.found.writes.push(Write { table, verb, scope, before, assigned, filter: None, adjusts: false });
     }
 
     /// The columns listed in the group here, if it is a plain list.

@@ -346,7 +346,7 @@ impl<'a> Scan<'a> {
         let assigned = (!matches!(verb, Verb::Other | Verb::Upsert | Verb::Replace)).then(Vec::new);
         let table = self.table(name);
         let (scope, before) = (Scope::Unknown, Vec::new());
-        self.found.writes.push(Write { table, verb, scope, before, assigned, filter: None });
+        self.found.writes.push(Write { table, verb, scope, before, assigned, filter: None, adjusts: false });
     }
 
     /// Notes a table read, and what kind of table forbids keeping what was read.

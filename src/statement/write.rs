@@ -63,6 +63,18 @@ impl Scan<'_> {
         }
     }
 
+    /// Does MySQL's `IGNORE` stand among the words between a verb and its table?
+    pub fn ignores(&self, verb: usize, behind: usize) -> bool {
+        self.dialect() == Dialect::MySql && (verb..behind).any(|at| self.tokens.kw(at) == Kw::Ignore)
+    }
+
+    /// Marks the writes from the `first` on as ones whose values the server may adjust.
+    pub fn adjusted(&mut self, first: usize) {
+        for write in self.found.writes.iter_mut().skip(first) {
+            write.adjusts = true;
+        }
+    }
+
     /// PostgreSQL's `ONLY`; elsewhere that is a name.
     pub fn skip_only(&self, at: usize) -> usize {
         if self.dialect() == Dialect::Postgres { self.tokens.skip(at, Kw::Only) } else { at }
@@ -137,8 +149,17 @@ impl Scan<'_> {
 
     /// `UPDATE`, of one table or, in MySQL, of several.
     pub fn update(&mut self, at: usize, end: usize, env: Env) -> Walk<()> {
+        let (behind, replaces) = self.modifiers(at + 1);
+        let (ignores, first) = (self.ignores(at, behind), self.found.writes.len());
+        self.updated(behind, end, env, replaces)?;
+        if ignores {
+            self.adjusted(first);
+        }
+        Ok(())
+    }
+
+    fn updated(&mut self, at: usize, end: usize, env: Env, replaces: bool) -> Walk<()> {
         let t = self.tokens;
-        let (at, replaces) = self.modifiers(at + 1);
         let mut list = FromList::default();
         let at = if self.dialect() == Dialect::MySql {
             self.tables_listed(at, end, env, &mut list)?
@@ -231,7 +252,7 @@ impl Scan<'_> {
         let mut before = Vec::new();
         let scope = scope_of(conjuncts, assigned.as_deref(), &mut before);
         let table = self.table(target.name);
-        self.found.writes.push(Write { table, verb, scope, before, assigned, filter: None });
+        self.found.writes.push(Write { table, verb, scope, before, assigned, filter: None, adjusts: false });
     }
 
     /// `DELETE`, from one table or, in MySQL, from several.

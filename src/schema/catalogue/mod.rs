@@ -107,6 +107,7 @@ struct Facts {
     row_security: Vec<String>,
     foreign: Vec<String>,
     replaces: Vec<String>,
+    adjusts_values: bool,
 }
 
 impl Default for Facts {
@@ -123,6 +124,7 @@ impl Default for Facts {
             row_security: Vec::new(),
             foreign: Vec::new(),
             replaces: Vec::new(),
+            adjusts_values: false,
         }
     }
 }
@@ -130,7 +132,8 @@ impl Default for Facts {
 impl Facts {
     fn into_schema(self, surroundings: &dyn Surroundings) -> (Schema, SchemaReport) {
         let knows_all_schemas = !matches!(self.backend, DbBackend::MySql | DbBackend::Sqlite);
-        let mut schema = Schema { knows_all_schemas, ..Schema::default() };
+        let mut schema =
+            Schema { knows_all_schemas, adjusts_values: self.adjusts_values, ..Schema::default() };
         let mut report = SchemaReport::default();
         let mut keys: BTreeMap<(String, String), (Box<str>, ForeignKey)> = BTreeMap::new();
         for part in self.key_parts {

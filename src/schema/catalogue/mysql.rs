@@ -42,6 +42,8 @@ const DEFAULTS: &str = "
            CAST(VERSION() AS CHAR) AS version
     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()";
 
+const MODE: &str = "SELECT CAST(@@SESSION.sql_mode AS CHAR) AS mode";
+
 /// Tables whose rows are in other tables or on other servers, and sequences.
 const ELSEWHERE: &str = "
     SELECT CAST(TABLE_NAME AS CHAR) AS name FROM information_schema.TABLES
@@ -85,6 +87,9 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
             None => None,
         };
         facts.defaults.push((text(&row, "target")?, text(&row, "col")?, default));
+    }
+    for row in rows(db, MODE).await? {
+        facts.adjusts_values = !text(&row, "mode")?.to_ascii_uppercase().contains("STRICT_");
     }
     for row in rows(db, ELSEWHERE).await? {
         facts.foreign.push(text(&row, "name")?);

@@ -1,14 +1,16 @@
 //! An INSERT that leaves out an index column: what the column gets is for the catalogue to say, and where
 //! that is not plain, every list goes.
 
-use sea_orm::{QueryOrder, entity::prelude::*};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DbBackend, QueryOrder, Statement, entity::prelude::*,
+};
 use sea_orm_cache::prelude::*;
 
 use super::send;
 use crate::{
     question::{Asked, Question, question},
     support::Backend,
-    world::World,
+    world::{StoreKind, World},
 };
 
 /// Parcels, listed by a number and by nothing else.
@@ -232,4 +234,51 @@ async fn a_changed_default_holds_from_the_next_insert_on() {
         let insert = send(&world, "INSERT INTO parcel (id) VALUES (2)");
         assert_eq!(asked.after("another", &["at 4"], insert).await, ["at 4"], "{world}");
     }
+}
+
+fn zeros() -> Vec<Question> {
+    vec![list!("at 0", parcel, 0_i64), question!("parcel 1", parcel::Entity::find_by_id(1_i64), one)]
+}
+
+/// What is bound where a number was to be.
+fn null_bound(sql: &str) -> Statement {
+    Statement::from_sql_and_values(DbBackend::MySql, sql, [Option::<i64>::None.into()])
+}
+
+// case D16: MariaDB puts a zero where a NULL cannot be, if it is told to go on.
+#[tokio::test]
+async fn a_null_that_is_ignored_purges_the_lists_of_the_zero_that_it_becomes() {
+    let Some(world) = World::new(Backend::MariaDb, StoreKind::Memory).await else { return };
+    send(&world, "CREATE TABLE parcel (id BIGINT PRIMARY KEY, slot BIGINT NOT NULL)").await.unwrap();
+    let asked = Asked::new(&world, zeros()).await;
+    for sql in [
+        "INSERT IGNORE INTO parcel (slot, id) VALUES (?, 1)",
+        "UPDATE IGNORE parcel SET slot = ? WHERE id = 1",
+        "INSERT IGNORE INTO parcel SET slot = ?, id = 1",
+    ] {
+        asked.after(sql, &["at 0", "parcel 1"], world.db.execute_raw(null_bound(sql))).await;
+        let next =
+            if sql.starts_with("INSERT") { "UPDATE parcel SET slot = 7" } else { "DELETE FROM parcel" };
+        asked.after(next, &["at 0", "parcel 1"], send(&world, next)).await;
+    }
+}
+
+// case D16: or if it is not strict.
+#[tokio::test]
+async fn a_null_that_a_lenient_server_takes_purges_the_lists_of_the_zero_that_it_becomes() {
+    let Some(mut world) = World::new(Backend::MariaDb, StoreKind::Memory).await else { return };
+    let mut lenient = ConnectOptions::new(world.database.url());
+    lenient.max_connections(1);
+    let lenient = Database::connect(lenient).await.unwrap();
+    lenient.execute_unprepared("SET SESSION sql_mode = ''").await.unwrap();
+    world.db = lenient.cached_by(world.cache().clone());
+    send(&world, "CREATE TABLE parcel (id BIGINT PRIMARY KEY, slot BIGINT NOT NULL)").await.unwrap();
+    let asked = Asked::new(&world, zeros()).await;
+    let insert = "INSERT INTO parcel (slot, id) VALUES (7, 2), (?, 1)";
+    asked.after(insert, &["at 0", "parcel 1"], world.db.execute_raw(null_bound(insert))).await;
+    asked
+        .after("a number", &["at 0", "parcel 1"], send(&world, "UPDATE parcel SET slot = 7 WHERE id = 1"))
+        .await;
+    let update = "UPDATE parcel SET slot = ? WHERE id = 1";
+    asked.after(update, &["at 0", "parcel 1"], world.db.execute_raw(null_bound(update))).await;
 }
