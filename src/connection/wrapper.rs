@@ -263,6 +263,19 @@ impl CachedConnection {
         &self.schema
     }
 
+    /// Begins to the end, also if whoever waits for it goes away: behind a BEGIN whose future was
+    /// dropped, the drivers leave a transaction open, and who gets that connection next would write
+    /// into it, and never commit.
+    async fn begun<F>(
+        &self,
+        begin: impl FnOnce(DatabaseConnection) -> F,
+    ) -> Result<DatabaseTransaction, DbErr>
+    where
+        F: Future<Output = Result<DatabaseTransaction, DbErr>> + Send + 'static,
+    {
+        Finishing::new(self.cache.inner.freshness.runtime(), begin(self.inner.clone())).await
+    }
+
     fn outermost(&self, inner: DatabaseTransaction, knowledge: Knowledge) -> CachedTransaction {
         let (watch, proven) = (self.schema.clone(), self.proven.clone());
         let seen = Seen { changes: watch.changes(), knowledge, watch, proven };
@@ -460,7 +473,8 @@ impl TransactionTrait for CachedConnection {
 
     async fn begin(&self) -> Result<CachedTransaction, DbErr> {
         let knowledge = self.schema.current(&self.inner).await;
-        Ok(self.outermost(self.inner.begin().await?, knowledge))
+        let inner = self.begun(|inner| async move { inner.begin().await }).await?;
+        Ok(self.outermost(inner, knowledge))
     }
 
     async fn begin_with_config(
@@ -469,13 +483,16 @@ impl TransactionTrait for CachedConnection {
         access_mode: Option<AccessMode>,
     ) -> Result<CachedTransaction, DbErr> {
         let knowledge = self.schema.current(&self.inner).await;
-        let inner = self.inner.begin_with_config(isolation_level, access_mode).await?;
+        let begin = move |inner: DatabaseConnection| async move {
+            inner.begin_with_config(isolation_level, access_mode).await
+        };
+        let inner = self.begun(begin).await?;
         Ok(self.outermost(inner, knowledge))
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<CachedTransaction, DbErr> {
         let knowledge = self.schema.current(&self.inner).await;
-        let inner = self.inner.begin_with_options(options).await?;
+        let inner = self.begun(|inner| async move { inner.begin_with_options(options).await }).await?;
         Ok(self.outermost(inner, knowledge))
     }
 

@@ -19,6 +19,7 @@ mod world;
 
 mod barriers;
 mod cache_api;
+mod cancelled;
 mod crash;
 mod dependents;
 mod differential;
