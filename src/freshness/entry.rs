@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::rules;
 use crate::{
     entity::FORMAT,
     store::{EntryKey, Stamp, TagKey, TagState},
@@ -126,13 +127,9 @@ impl Decoded {
         })
     }
 
-    /// Do all asked tags still carry the recorded stamps, in the same life of the store? A store
-    /// that came back with older data (a snapshot, a replica that was behind) may hold entries and
-    /// stamps that match and are both too old.
+    /// Do all asked tags still carry the recorded stamps, in the same life of the store?
     pub(crate) fn holds(&self, incarnation: u64, found: &[TagState]) -> bool {
-        self.incarnation == incarnation
-            && self.stamps.len() == found.len()
-            && self.stamps.iter().zip(found).all(|(recorded, now)| *recorded == 0 || same(*recorded, *now))
+        rules::holds(self.incarnation, &self.stamps, incarnation, found)
     }
 
     /// How long its time has been over; `None` while it is not.
@@ -149,7 +146,7 @@ impl Decoded {
 
     /// Do the further tags, in the order of [`Self::more`], still carry the recorded stamps?
     pub(crate) fn more_holds<'t>(&self, mut now: impl FnMut(&TagKey) -> Option<&'t TagState>) -> bool {
-        self.more.iter().all(|(tag, recorded)| now(tag).is_some_and(|state| same(*recorded, *state)))
+        self.more.iter().all(|(tag, recorded)| now(tag).is_some_and(|state| rules::stands(*recorded, *state)))
     }
 }
 
@@ -157,10 +154,6 @@ impl Decoded {
 pub(crate) fn since_1970(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn same(recorded: u64, now: TagState) -> bool {
-    matches!(now, TagState::Stamp(stamp) if stamp.get() == recorded)
 }
 
 fn asked_hash(asked: &[TagKey]) -> [u8; 8] {

@@ -14,6 +14,7 @@ use super::{
     entry::since_1970,
     flight::{Landing, Leader},
     glance::{Glance, STAMP_MARGIN, only_look, proposal},
+    rules,
 };
 use crate::store::{EntryWrite, Stamp, StoreError, TagKey, TagState};
 
@@ -46,7 +47,8 @@ impl Guard {
     pub(crate) fn admits(&self, question: &Question, now: &mut Stamps) -> bool {
         let stands = |(tag, stamp): &(TagKey, Stamp)| {
             let position = question.tags.iter().position(|there| there == tag);
-            position.and_then(|position| now.asked.get(position)) == Some(stamp)
+            let after = position.and_then(|position| now.asked.get(position));
+            rules::untouched((self.incarnation, *stamp), (now.incarnation, after.copied()))
         };
         let admits = self.incarnation == now.incarnation && self.tags.iter().all(stands);
         // Stamps that are remembered count only if they are older than the load.
@@ -198,8 +200,9 @@ impl Freshness {
                 if let Some(stamp) = self.known_before(before, tag) {
                     return Some((tag.clone(), stamp));
                 }
-                let untouched = late.family == Some(before.asked[question.family?])
-                    && late.incarnation == before.incarnation;
+                let family = before.asked[question.family?];
+                let untouched =
+                    rules::untouched((before.incarnation, family), (late.incarnation, late.family));
                 Some((tag.clone(), *late.tags.get(tag).filter(|_| untouched)?))
             })
             .collect()

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use super::{
     Bypass, Decoded, Freshness, PayloadKind, Question, Stamps,
     glance::{Glance, only_look, proposal},
+    rules,
 };
 use crate::store::{StoreError, TagKey, TagProbe, TagState};
 
@@ -185,21 +186,10 @@ impl Freshness {
             more: Vec::new(),
         };
         for tag in &question.tags {
-            match glance.state(tag) {
-                Some(TagState::Stamp(stamp)) if stamp.label() == question.label(tag) => {
-                    stamps.asked.push(stamp);
-                }
-                Some(TagState::Stamp(_)) => return Err(Bypass::OtherTerms),
-                Some(TagState::Barrier) => return Err(Bypass::Barrier),
-                _ => return Err(Bypass::NoStamp),
-            }
+            stamps.asked.push(rules::takes(glance.state(tag), Some(question.label(tag)))?);
         }
         for tag in &question.also {
-            match glance.state(tag) {
-                Some(TagState::Stamp(stamp)) => stamps.more.push((tag.clone(), stamp)),
-                Some(TagState::Barrier) => return Err(Bypass::Barrier),
-                _ => return Err(Bypass::NoStamp),
-            }
+            stamps.more.push((tag.clone(), rules::takes(glance.state(tag), None)?));
         }
         for tag in self.hints.more(&question.key).iter().flat_map(|more| more.iter()) {
             if let Some(TagState::Stamp(stamp)) = glance.state(tag) {

@@ -16,8 +16,11 @@ mod glance;
 mod hints;
 mod lease;
 mod look;
+#[cfg(test)]
+mod model;
 mod purge;
 mod question;
+mod rules;
 mod ticket;
 mod verify;
 

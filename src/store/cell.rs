@@ -185,6 +185,29 @@ impl Cell {
 }
 
 #[cfg(test)]
+impl Cell {
+    /// The same cell by a clock that began `later`, its stamps under other names: for the model checker,
+    /// to which two states are one if nobody could tell them apart.
+    pub(crate) fn translated(&self, later: u64, name: &mut impl FnMut(Stamp) -> Stamp) -> Self {
+        fn shifted<T: Copy>(dated: Dated<T>, later: u64) -> Dated<T> {
+            // For ever stays for ever.
+            let until = if dated.until == u64::MAX { u64::MAX } else { dated.until - later };
+            Dated { what: dated.what, until }
+        }
+        let mut cell = self.clone();
+        cell.expire(later);
+        let mut named = |stamp: Dated<Stamp>| Dated { what: name(stamp.what), ..shifted(stamp, later) };
+        Self(cell.0.map(|standing| match standing {
+            Standing::Stamp(stamp) => Standing::Stamp(named(stamp)),
+            Standing::Barrier { marks, covered } => Standing::Barrier {
+                marks: marks.into_iter().map(|mark| shifted(mark, later)).collect(),
+                covered: covered.map(named),
+            },
+        }))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
