@@ -139,6 +139,12 @@ impl MemoryStore {
         state
     }
 
+    /// A tag that makes room for others.
+    #[cfg(test)]
+    pub(super) fn evict(&self, tag: &TagKey) {
+        self.tags.invalidate(tag.as_str());
+    }
+
     /// Changes a tag in one atomic step.
     fn change(&self, tag: &TagKey, change: impl FnOnce(&mut Cell, u64)) {
         // Not `invalidate`, also to remove one: that does not wait for a change of the same tag that

@@ -9,6 +9,8 @@ mod conformance;
 #[cfg(all(test, unix, feature = "redis"))]
 mod faults;
 mod key;
+#[cfg(test)]
+mod likeness;
 mod memory;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
