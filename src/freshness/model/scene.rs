@@ -60,13 +60,15 @@ pub(super) struct Write {
     pub(super) marks: Tags,
     /// What becomes of each after COMMIT.
     pub(super) fates: PerTag<Fate>,
+    /// Leaves its mark also on a stamp whose label says that it need not.
+    pub(super) marks_labels: bool,
 }
 
 impl Write {
     /// Changes these rows, marks and purges their tags.
     pub(super) fn of(rows: Tags) -> Self {
         let fates = std::array::from_fn(|tag| if rows.has(tag) { Fate::Purge } else { Fate::Spare });
-        Self { rows, marks: rows, fates }
+        Self { rows, marks: rows, fates, marks_labels: false }
     }
 
     /// Marks these too, in case.
@@ -77,8 +79,8 @@ impl Write {
     /// The label of a stamp that needs no mark; zero is none.
     pub(super) fn unless(self, tag: usize) -> u64 {
         match self.fates[tag] {
-            Fate::PurgeUnless(label) => label,
-            Fate::Purge | Fate::Spare => 0,
+            Fate::PurgeUnless(label) if !self.marks_labels => label,
+            _ => 0,
         }
     }
 }
