@@ -20,6 +20,7 @@ mod world;
 mod barriers;
 mod cache_api;
 mod cancelled;
+mod chaos;
 mod crash;
 mod dependents;
 mod differential;

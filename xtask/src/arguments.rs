@@ -15,6 +15,8 @@ pub enum Task {
     Test(TestOptions),
     /// Say which cases have tests: all, or these.
     Cases(Vec<String>),
+    /// Run readers and writers under random faults.
+    Chaos(ChaosOptions),
     /// Run the servers until interrupted.
     Servers,
     /// Run `cargo bench` with these arguments.
@@ -32,6 +34,21 @@ pub struct TestOptions {
     pub filter: Option<String>,
 }
 
+/// Options of `cargo xtask chaos`.
+#[derive(Clone, Copy, Debug)]
+pub struct ChaosOptions {
+    /// How long faults are injected.
+    pub seconds: u64,
+    /// What the plan of faults is made from.
+    pub seed: u64,
+}
+
+impl Default for ChaosOptions {
+    fn default() -> Self {
+        Self { seconds: 60, seed: 1 }
+    }
+}
+
 /// The command line of this process.
 pub fn parse() -> Result<Task, lexopt::Error> {
     let mut parser = Parser::from_env();
@@ -40,6 +57,7 @@ pub fn parse() -> Result<Task, lexopt::Error> {
         Some(Arg::Value(task)) => match task.string()?.as_str() {
             "test" => test(&mut parser),
             "cases" => cases(&mut parser),
+            "chaos" => chaos(&mut parser),
             "servers" => match parser.next()? {
                 None => Ok(Task::Servers),
                 Some(Arg::Short('h') | Arg::Long("help")) => Ok(Task::Help),
@@ -86,6 +104,19 @@ fn cases(parser: &mut Parser) -> Result<Task, lexopt::Error> {
     Ok(Task::Cases(asked))
 }
 
+fn chaos(parser: &mut Parser) -> Result<Task, lexopt::Error> {
+    let mut options = ChaosOptions::default();
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("seconds") => options.seconds = parser.value()?.parse()?,
+            Arg::Long("seed") => options.seed = parser.value()?.parse()?,
+            Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
+            argument => return Err(argument.unexpected()),
+        }
+    }
+    Ok(Task::Chaos(options))
+}
+
 /// How to use it.
 pub fn usage() -> String {
     let steps: Vec<_> = steps::names().collect();
@@ -100,6 +131,10 @@ cargo xtask test [--only STEP]... [--keep-going] [--filter TESTS]
 
 cargo xtask cases [CASE]...
     Says which of the known hard cases (docs/cases.md) have tests, or a line in the contract; of a CASE, which.
+
+cargo xtask chaos [--seconds N] [--seed S]
+    Runs readers and writers for N seconds (60) while processes are killed and frozen, Redis dies, forgets and
+    fails over, and connections break; then checks all that they read. The same seed is the same plan of faults.
 
 cargo xtask servers
     Starts Redis, PostgreSQL and MariaDB, prints the environment that the tests take them from, and stops

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         }
         Task::Test(options) => steps::test(&options),
         Task::Cases(asked) => cases::show(&asked).map(|()| true),
+        Task::Chaos(options) => steps::chaos(options).map(|()| true),
         Task::Servers => steps::servers().map(|()| true),
         Task::Bench(arguments) => steps::bench(&arguments).map(|()| true),
     });

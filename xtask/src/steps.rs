@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::arguments::TestOptions;
+use crate::arguments::{ChaosOptions, TestOptions};
 use crate::process::{run, run_logged, shown};
 use crate::report::{Outcome, Report, seconds};
 use crate::scratch::ScratchDir;
@@ -34,6 +34,7 @@ const STEPS: &[Step] = &[
     Step { name: "lint", work: Work::Alone(lint) },
     Step { name: "no-default-features", work: Work::Alone(no_default_features) },
     Step { name: "test", work: Work::WithServers(tests) },
+    Step { name: "chaos", work: Work::WithServers(a_minute_of_chaos) },
     Step { name: "docs", work: Work::Alone(docs) },
     Step { name: "package", work: Work::Alone(package) },
     Step { name: "bookshop-sqlite", work: Work::WithServers(bookshop_sqlite) },
@@ -107,6 +108,11 @@ pub fn servers() -> Result<(), Failure> {
     servers.watch()
 }
 
+/// `cargo xtask chaos`.
+pub fn chaos(options: ChaosOptions) -> Result<(), Failure> {
+    run_chaos(options, &Servers::start()?)
+}
+
 /// `cargo xtask bench`.
 pub fn bench(arguments: &[OsString]) -> Result<(), Failure> {
     let servers = Servers::start()?;
@@ -143,6 +149,21 @@ fn tests(options: &TestOptions, servers: &Servers) -> Result<(), Failure> {
         command.args(["--", filter]);
     }
     print_and_run(command.envs(servers.environment()).env("SEA_ORM_CACHE_TEST_REQUIRE", "1"))
+}
+
+fn a_minute_of_chaos(_: &TestOptions, servers: &Servers) -> Result<(), Failure> {
+    run_chaos(ChaosOptions::default(), servers)
+}
+
+/// A test that does nothing unless it is told for how long. The whole workspace is named, so that nothing is
+/// built again that the tests were built with.
+fn run_chaos(options: ChaosOptions, servers: &Servers) -> Result<(), Failure> {
+    let mut command = cargo(["test", "--workspace", "--test", "promises", "--"]);
+    command.args(["--exact", "chaos::a_run_of_random_faults", "--nocapture"]);
+    command.envs(servers.environment()).env("SEA_ORM_CACHE_TEST_REQUIRE", "1");
+    command.env("SEA_ORM_CACHE_CHAOS_SECONDS", options.seconds.to_string());
+    command.env("SEA_ORM_CACHE_CHAOS_SEED", options.seed.to_string());
+    print_and_run(&mut command)
 }
 
 fn docs(_: &TestOptions) -> Result<(), Failure> {

@@ -1,0 +1,276 @@
+//! The checker: replays what all processes wrote down, and finds every read that was behind what
+//! somebody had seen or been told before it began.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::journal::{Event, NEVER, Row, Stats, Time, Way};
+
+/// Redis lost what it held at some moment from `from` to `to`: of a row, or all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loss {
+    pub from: Time,
+    pub to: Time,
+    pub row: Option<i64>,
+}
+
+/// From when on a version of a row is known to be visible, and from whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Known {
+    at: Time,
+    version: i64,
+    /// By the acknowledgement of a COMMIT, and not by a read.
+    by_commit: bool,
+}
+
+/// A writer's barrier: it stood from some moment after `from` to `until` at most, and what it guarded
+/// was purged at `purged`.
+#[derive(Clone, Copy, Debug)]
+struct Guard {
+    from: Time,
+    until: Time,
+    purged: Option<Time>,
+}
+
+/// A read that was behind.
+#[derive(Clone, Debug)]
+pub struct Stale {
+    pub way: Way,
+    pub began: Time,
+    pub ended: Time,
+    pub row: Row,
+    pub known: i64,
+    pub known_at: Time,
+    pub by_commit: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// Reads of rows, by the way that they were read.
+    pub reads: BTreeMap<Way, u64>,
+    pub failed_reads: u64,
+    pub commits: u64,
+    pub not_written: u64,
+    /// F1: behind a COMMIT that had been acknowledged.
+    pub behind_a_commit: Vec<Stale>,
+    /// F2: behind what another read had returned.
+    pub behind_a_read: Vec<Stale>,
+    /// F3: what was never committed.
+    pub uncommitted: Vec<Row>,
+    /// Two contents under one version of a row.
+    pub torn: Vec<(Row, String)>,
+    /// Behind, in a write whose standing barrier was lost: a double fault that the contract names.
+    pub double_faults: Vec<Stale>,
+    pub longest_read: Time,
+    pub stats: Stats,
+}
+
+impl Verdict {
+    pub fn violations(&self) -> usize {
+        self.behind_a_commit.len() + self.behind_a_read.len() + self.uncommitted.len() + self.torn.len()
+    }
+
+    pub fn all_reads(&self) -> u64 {
+        self.reads.values().sum()
+    }
+}
+
+/// Judges the journals, one per process.
+pub fn judge(journals: &[Vec<Event>], losses: &[Loss], barrier_life: Time) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut known: HashMap<i64, Vec<Known>> = HashMap::new();
+    let mut contents: HashMap<(i64, i64), &str> = HashMap::new();
+    for event in journals.iter().flatten() {
+        let (row, at, by_commit) = match event {
+            Event::Read { ended, row, .. } => (row, *ended, false),
+            Event::Committed { at, row } => (row, *at, true),
+            _ => continue,
+        };
+        if row.title.starts_with(NEVER) {
+            verdict.uncommitted.push(row.clone());
+            continue;
+        }
+        known.entry(row.id).or_default().push(Known { at, version: row.version, by_commit });
+        let title = contents.entry((row.id, row.version)).or_insert(&row.title);
+        if *title != row.title {
+            verdict.torn.push((row.clone(), (*title).to_owned()));
+        }
+    }
+    // By time, and only what says more than all before it.
+    for known in known.values_mut() {
+        known.sort_by_key(|it| (it.at, it.version));
+        let mut newest = i64::MIN;
+        known.retain(|it| {
+            it.version > newest && {
+                newest = it.version;
+                true
+            }
+        });
+    }
+    let guards = guards(journals, barrier_life);
+    for events in journals {
+        let mut stats = Stats::default();
+        for event in events {
+            match event {
+                Event::Read { way, began, ended, row } => {
+                    *verdict.reads.entry(*way).or_default() += 1;
+                    verdict.longest_read = verdict.longest_read.max(ended - began);
+                    let Some(before) = known_before(&known, row.id, *began) else { continue };
+                    if row.version >= before.version || row.title.starts_with(NEVER) {
+                        continue;
+                    }
+                    let stale = Stale {
+                        way: *way,
+                        began: *began,
+                        ended: *ended,
+                        row: row.clone(),
+                        known: before.version,
+                        known_at: before.at,
+                        by_commit: before.by_commit,
+                    };
+                    if is_double_fault(&stale, &guards, losses) {
+                        verdict.double_faults.push(stale);
+                    } else if before.by_commit {
+                        verdict.behind_a_commit.push(stale);
+                    } else {
+                        verdict.behind_a_read.push(stale);
+                    }
+                }
+                Event::Failed { began, ended } => {
+                    verdict.failed_reads += 1;
+                    verdict.longest_read = verdict.longest_read.max(ended - began);
+                }
+                Event::Committed { .. } => verdict.commits += 1,
+                Event::NotWritten { .. } => verdict.not_written += 1,
+                Event::Stats(now) => stats = *now,
+                Event::Arming { .. } | Event::Armed { .. } | Event::Purged { .. } => {}
+            }
+        }
+        verdict.stats.add(stats);
+    }
+    verdict
+}
+
+fn known_before(known: &HashMap<i64, Vec<Known>>, row: i64, began: Time) -> Option<Known> {
+    let known = known.get(&row)?;
+    known[..known.partition_point(|it| it.at < began)].last().copied()
+}
+
+/// The barriers of each row; those of all rows are under `None`.
+fn guards(journals: &[Vec<Event>], life: Time) -> HashMap<Option<i64>, Vec<Guard>> {
+    let mut guards: HashMap<Option<i64>, Vec<Guard>> = HashMap::new();
+    for events in journals {
+        let mut mine: HashMap<&str, (Guard, &[i64])> = HashMap::new();
+        for event in events {
+            match event {
+                Event::Arming { at, writer, rows } => {
+                    let fresh = Guard { from: *at, until: at + life, purged: None };
+                    mine.entry(writer).or_insert((fresh, rows)).0.until = at + life;
+                }
+                Event::Armed { at, writer } => {
+                    if let Some((guard, _)) = mine.get_mut(writer.as_str()) {
+                        guard.until = at + life;
+                    }
+                }
+                Event::Purged { at, writer, rows } => {
+                    for (name, (guard, armed)) in &mut mine {
+                        let covers = rows.is_empty()
+                            || !armed.is_empty() && armed.iter().all(|row| rows.contains(row));
+                        if *name == writer {
+                            guard.purged = Some(*at);
+                            guard.until = guard.until.min(*at);
+                        } else if covers {
+                            // A purge that was queued comes under another name, for all that waited.
+                            guard.purged.get_or_insert(*at);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (guard, rows) in mine.into_values() {
+            let keys = if rows.is_empty() { vec![None] } else { rows.iter().map(|row| Some(*row)).collect() };
+            keys.into_iter().for_each(|row| guards.entry(row).or_default().push(guard));
+        }
+    }
+    guards
+}
+
+/// Was a barrier on the row lost while it stood, and what it guarded not purged yet?
+fn is_double_fault(stale: &Stale, guards: &HashMap<Option<i64>, Vec<Guard>>, losses: &[Loss]) -> bool {
+    [Some(stale.row.id), None].iter().filter_map(|row| guards.get(row)).flatten().any(|guard| {
+        let open = guard.from < stale.ended && guard.purged.is_none_or(|at| at > stale.began);
+        open && losses.iter().any(|loss| {
+            loss.row.is_none_or(|row| row == stale.row.id)
+                && loss.to >= guard.from
+                && loss.from <= guard.until
+                && loss.from <= stale.ended
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(way: Way, began: Time, version: i64) -> Event {
+        Event::Read { way, began, ended: began + 1, row: row(version) }
+    }
+
+    fn row(version: i64) -> Row {
+        Row { id: 1, version, title: format!("v{version}") }
+    }
+
+    fn found(events: Vec<Event>, losses: &[Loss]) -> (usize, usize, usize) {
+        let verdict = judge(&[events], losses, 100);
+        (verdict.behind_a_commit.len(), verdict.behind_a_read.len(), verdict.double_faults.len())
+    }
+
+    #[test]
+    fn a_read_behind_an_acknowledged_commit_is_found() {
+        let commit = Event::Committed { at: 10, row: row(2) };
+        assert_eq!(found(vec![commit.clone(), read(Way::ById, 11, 1)], &[]), (1, 0, 0));
+        assert_eq!(found(vec![commit.clone(), read(Way::ById, 9, 1)], &[]), (0, 0, 0), "it began before");
+        assert_eq!(found(vec![commit, read(Way::ById, 11, 2)], &[]), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_read_behind_another_read_is_found_whoever_made_it() {
+        for way in [Way::Plain, Way::ById, Way::List, Way::Load] {
+            let events = [vec![read(way, 10, 2)], vec![read(Way::ById, 20, 1)]];
+            let verdict = judge(&events, &[], 100);
+            assert_eq!(verdict.behind_a_read.len(), 1);
+            assert_eq!((verdict.behind_a_read[0].known, verdict.violations()), (2, 1));
+        }
+    }
+
+    #[test]
+    fn what_was_never_committed_and_two_contents_of_one_version_are_found() {
+        let never = Row { title: format!("{NEVER}-x"), ..row(3) };
+        let other = Row { title: "other".to_owned(), ..row(2) };
+        let read = |row| Event::Read { way: Way::ById, began: 1, ended: 2, row };
+        let verdict = judge(&[vec![read(never), read(row(2)), read(other)]], &[], 100);
+        assert_eq!((verdict.uncommitted.len(), verdict.torn.len(), verdict.violations()), (1, 1, 2));
+    }
+
+    #[test]
+    fn only_a_barrier_that_was_lost_while_it_stood_excuses_and_only_until_the_purge() {
+        let writer = "w1".to_owned();
+        let write = |purged| {
+            vec![
+                Event::Arming { at: 10, writer: writer.clone(), rows: vec![1] },
+                Event::Armed { at: 11, writer: writer.clone() },
+                read(Way::Plain, 30, 2),
+                read(Way::ById, 40, 1),
+                Event::Purged { at: purged, writer: writer.clone(), rows: vec![1] },
+            ]
+        };
+        let loss = |at, row| Loss { from: at, to: at, row };
+        assert_eq!(found(write(50), &[]), (0, 1, 0));
+        assert_eq!(found(write(50), &[loss(20, None)]), (0, 0, 1));
+        assert_eq!(found(write(50), &[loss(20, Some(1))]), (0, 0, 1));
+        assert_eq!(found(write(50), &[loss(20, Some(2))]), (0, 1, 0), "another row's");
+        assert_eq!(found(write(50), &[loss(5, None)]), (0, 1, 0), "before it stood");
+        assert_eq!(found(write(50), &[loss(45, None)]), (0, 1, 0), "after the read");
+        assert_eq!(found(write(35), &[loss(20, None)]), (0, 1, 0), "it was purged before the read");
+    }
+}
