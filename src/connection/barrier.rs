@@ -48,3 +48,10 @@ pub(super) fn refused(error: StoreError) -> DbErr {
          `on_outage(OnOutage::AllowWrites)` would let it through"
     ))
 }
+
+/// May the database execute the statement, or the COMMIT, after this error? Not if it is the database's
+/// own answer. Whatever else it is (a connection that broke, a time limit), nobody knows.
+pub(super) fn is_in_doubt(error: &DbErr) -> bool {
+    // The driver's words for an error that the server sent. Should they change, more is in doubt.
+    error.sql_err().is_none() && !error.to_string().contains("error returned from database")
+}

@@ -25,7 +25,7 @@ use sea_orm::{
 use super::{
     ReadThrough, WriteSet,
     ask::{Answer, Ask},
-    barrier::{guard_commit, refused},
+    barrier::{guard_commit, is_in_doubt, refused},
     effects::{Plan, is_quiet},
     images::Selected,
     preselect::Proven,
@@ -385,6 +385,9 @@ impl CachedTransaction {
                 return Err(error);
             }
             let result = ticket.while_armed(inner.commit()).await;
+            if result.as_ref().is_err_and(is_in_doubt) {
+                ticket.doubt();
+            }
             if seen.watch.changes() != seen.changes {
                 // What was reached was worked out by a schema that has changed, perhaps here.
                 seen.watch.changed();

@@ -12,7 +12,7 @@ use sea_orm::{
 use super::{
     CachedTransaction,
     ask::{Answer, Ask},
-    barrier::{guard_commit, refused},
+    barrier::{guard_commit, is_in_doubt, refused},
     effects::{Plan, is_quiet},
     images::Selected,
     preselect::Proven,
@@ -341,6 +341,9 @@ impl CachedConnection {
     ) -> Result<Answer, DbErr> {
         ticket.arm().await.map_err(refused)?;
         let result = ticket.while_armed(ask.send(&self.inner)).await;
+        if result.as_ref().is_err_and(is_in_doubt) {
+            ticket.doubt();
+        }
         // Also after an error: the statement may have had its effect, in whole or in part.
         ticket.narrow(written.purge(self, result.as_ref().ok()));
         if written.plan.changes_schema {
@@ -397,7 +400,12 @@ impl CachedConnection {
         written.selected = Selected { before, after };
         ticket.narrow(written.purge(self, Some(&answer)));
         guard_commit(ticket, &transaction).await?;
-        ticket.while_armed(transaction.commit()).await?;
+        if let Err(error) = ticket.while_armed(transaction.commit()).await {
+            if is_in_doubt(&error) {
+                ticket.doubt();
+            }
+            return Err(error);
+        }
         if written.schema_changed(self) {
             ticket.narrow(written.purge(self, None));
         }

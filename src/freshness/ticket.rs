@@ -34,7 +34,13 @@ impl Freshness {
     /// writes goes away.
     pub(crate) fn ticket(self: &Arc<Self>, set: PurgeSet) -> PurgeTicket {
         self.queue.tickets.fetch_add(1, Ordering::AcqRel);
-        PurgeTicket { freshness: self.clone(), writer: WriterId::fresh(), set: Some(set), marks: None }
+        PurgeTicket {
+            freshness: self.clone(),
+            writer: WriterId::fresh(),
+            set: Some(set),
+            marks: None,
+            in_doubt: false,
+        }
     }
 
     /// Do writers leave barriers?
@@ -77,6 +83,8 @@ pub(crate) struct PurgeTicket {
     set: Option<PurgeSet>,
     /// What was armed, if anything was.
     marks: Option<Marks>,
+    /// The write may take effect later than its purge.
+    in_doubt: bool,
 }
 
 /// The marks that a writer left.
@@ -217,7 +225,10 @@ impl PurgeTicket {
             writer: self.writer,
             tags: fates.into_iter().collect(),
             entries: set.entries.iter().cloned().collect(),
-            settle: self.freshness.writing.settle,
+            settle: match self.freshness.writing {
+                Writing { settle, barrier_life, .. } if self.in_doubt => settle.max(barrier_life),
+                Writing { settle, .. } => settle,
+            },
         };
         match self.freshness.store.release(&release).await {
             Ok(_) => {
@@ -229,6 +240,12 @@ impl PurgeTicket {
                 tracing::warn!(%error, tags, "a purge could not be delivered at once; queued");
             }
         }
+    }
+
+    /// The database has not said what became of the write, and may yet execute it: what is purged stays
+    /// behind a barrier for as long as one lives.
+    pub(crate) fn doubt(&mut self) {
+        self.in_doubt = true;
     }
 
     /// Puts a narrower set in the place of what was owed, once it is known.
