@@ -130,12 +130,6 @@ impl Cell {
     /// purged tag stays a barrier for so long. True if its mark still stood.
     pub(crate) fn release(&mut self, writer: WriterId, fate: Fate, settle: u64, now: u64) -> bool {
         self.expire(now);
-        let purges = |stamp: &Dated<Stamp>| match fate {
-            Fate::Purge => true,
-            Fate::PurgeUnless(label) => stamp.what.label() != label,
-            Fate::End(held) => stamp.what == held,
-            Fate::Spare => false,
-        };
         let mut marks = Vec::new();
         let (mut stood, mut stamp) = (false, None);
         match self.0.take() {
@@ -151,7 +145,12 @@ impl Cell {
                 });
             }
         }
-        let gone = stamp.as_ref().is_some_and(purges) || fate == Fate::Purge;
+        let gone = match (fate, &stamp) {
+            (Fate::Purge, _) | (Fate::PurgeUnless(_), None) => true,
+            (Fate::PurgeUnless(label), Some(stamp)) => stamp.what.label() != label,
+            (Fate::End(held), Some(stamp)) => stamp.what == held,
+            (Fate::End(_), None) | (Fate::Spare, _) => false,
+        };
         if gone {
             stamp = None;
         }

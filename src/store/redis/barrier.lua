@@ -22,10 +22,10 @@ for position, key in ipairs(KEYS) do
   local word = ARGV[3 + position]
   local label = string.sub(word, 1, 1) == 'l' and string.sub(word, 2)
   local raw = redis.pcall('GET', key)
-  local stamp, till, foreign = nil, nil, false
+  local stamp, till = nil, nil
   local marks, barrier, mine = {}, false, false
   if type(raw) == 'table' then
-    foreign = true
+    -- Another type of value: nothing of ours.
   elseif raw and string.sub(raw, 1, 1) == 's' then
     stamp = raw
   elseif raw and string.sub(raw, 1, 1) == 'b' then
@@ -45,8 +45,6 @@ for position, key in ipairs(KEYS) do
     end
     -- A barrier whose marks are over is nothing, and covers nothing.
     if #marks == 0 and not mine then stamp, till, barrier = nil, nil, false end
-  elseif raw then
-    foreign = true
   end
   if mine then stood = stood + 1 end
 
@@ -64,8 +62,7 @@ for position, key in ipairs(KEYS) do
       marks[#marks + 1] = { writer, now + span }
     end
   else
-    gone = word == 'p' or (label and stamp and label_of(stamp) ~= label)
-      or (label and foreign)
+    gone = word == 'p' or (label and not (stamp and label_of(stamp) == label))
       or (stamp and string.sub(word, 1, 1) == 'e' and stamp == string.sub(word, 2))
     if gone then
       stamp, till = nil, nil
