@@ -133,10 +133,11 @@ impl Decoded {
     }
 
     /// How long its time has been over; `None` while it is not.
-    pub(crate) fn late_by(&self, now: SystemTime) -> Option<Duration> {
+    /// A load of it anew is known by when that was.
+    pub(crate) fn late_by(&self, now: SystemTime) -> Option<(Duration, u64)> {
         let now = since_1970(now);
         (self.fresh_until != 0 && now >= self.fresh_until)
-            .then(|| Duration::from_millis(now - self.fresh_until))
+            .then(|| (Duration::from_millis(now - self.fresh_until), self.fresh_until))
     }
 
     /// The further tags that have to be looked at before the entry may be served.

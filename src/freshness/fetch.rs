@@ -18,6 +18,7 @@ use super::{
     flight::{Boarding, Flights, Landing, Leader, landed},
     hints::Hints,
     lease::Lease,
+    look::Late,
     purge::PurgeQueue,
 };
 use crate::store::{EntryKey, Store};
@@ -108,9 +109,9 @@ impl Freshness {
                     }
                     _ => return bypass(reason, load).await,
                 },
-                Look::Late { kind, payload, stamps, late_by } => match decode(kind, &payload) {
+                Look::Late { kind, payload, stamps, late } => match decode(kind, &payload) {
                     Some(value) => {
-                        return self.fetch_late(question, stamps, (value, late_by), decode, load).await;
+                        return self.fetch_late(question, stamps, (value, late), decode, load).await;
                     }
                     None => return self.refill(question, load).await,
                 },
@@ -163,7 +164,7 @@ impl Freshness {
         self: &Arc<Self>,
         question: &Question,
         stamps: Stamps,
-        (late, late_by): (T, Duration),
+        (value, late): (T, Late),
         decode: impl Fn(PayloadKind, &Bytes) -> Option<T>,
         load: L,
     ) -> Result<Fetched<T>, E>
@@ -172,10 +173,13 @@ impl Freshness {
         F: Future<Output = Result<Loaded<T>, E>>,
     {
         let Grace { revalidate, on_error } = question.grace;
-        let boarding = self.flights.board(&question.key, &stamps.flight(question));
+        // Not the flight that brought it, which may still be joined.
+        let mut flight = stamps.flight(question);
+        flight.push(late.since);
+        let boarding = self.flights.board(&question.key, &flight);
         let leader = match boarding {
-            Boarding::Follow(_) if late_by < revalidate => {
-                return Ok(Fetched { value: late, outcome: Outcome::Hit });
+            Boarding::Follow(_) if late.by < revalidate => {
+                return Ok(Fetched { value, outcome: Outcome::Hit });
             }
             Boarding::Follow(flight) => match landed(flight).await {
                 Landing::Loaded { kind, payload } => match decode(kind, &payload) {
@@ -183,15 +187,15 @@ impl Freshness {
                     None => None,
                 },
                 // It would fare no better.
-                Landing::Failed if late_by < on_error => {
-                    return Ok(Fetched { value: late, outcome: Outcome::Hit });
+                Landing::Failed if late.by < on_error => {
+                    return Ok(Fetched { value, outcome: Outcome::Hit });
                 }
                 Landing::Failed | Landing::Abandoned => None,
             },
             Boarding::Lead(leader) => Some(leader),
         };
         match self.lead(question, stamps, leader, load).await {
-            Err(_) if late_by < on_error => Ok(Fetched { value: late, outcome: Outcome::Hit }),
+            Err(_) if late.by < on_error => Ok(Fetched { value, outcome: Outcome::Hit }),
             result => result,
         }
     }

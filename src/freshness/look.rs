@@ -14,6 +14,15 @@ use super::{
 };
 use crate::store::{StoreError, TagKey, TagProbe, TagState};
 
+/// An entry whose time is over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Late {
+    /// For how long.
+    pub(super) by: Duration,
+    /// Since when, as the entry says.
+    pub(super) since: u64,
+}
+
 /// What looking found for one question.
 pub(crate) enum Look {
     Hit {
@@ -26,7 +35,7 @@ pub(crate) enum Look {
         kind: PayloadKind,
         payload: Bytes,
         stamps: Stamps,
-        late_by: Duration,
+        late: Late,
     },
     Bypass(Bypass),
 }
@@ -163,9 +172,11 @@ impl Freshness {
         how: (Instant, bool),
     ) -> Look {
         let (late_by, kind, payload) = (entry.late_by(SystemTime::now()), entry.kind, entry.payload);
-        let Some(late_by) = late_by else { return Look::Hit { kind, payload } };
+        let Some((by, since)) = late_by else { return Look::Hit { kind, payload } };
         match self.stamps(question, glance, how) {
-            Ok(stamps) if late_by < question.grace.longest() => Look::Late { kind, payload, stamps, late_by },
+            Ok(stamps) if by < question.grace.longest() => {
+                Look::Late { kind, payload, stamps, late: Late { by, since } }
+            }
             Ok(stamps) => Look::Miss(stamps),
             Err(reason) => Look::Bypass(reason),
         }
