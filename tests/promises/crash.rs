@@ -26,10 +26,11 @@ use crate::{
 
 use writer::{Order, Stop, Writer};
 
-const LIFE: Duration = Duration::from_millis(800);
+/// Half of it is what PostgreSQL allows between barrier and COMMIT: enough on a busy machine.
+const LIFE: Duration = Duration::from_millis(1600);
 const SOON: Duration = Duration::from_secs(20);
 /// Cells of the table at a time.
-const AT_A_TIME: usize = 8;
+const AT_A_TIME: usize = 16;
 const FIRST: i64 = 2000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +176,8 @@ impl Watch {
                     last_hit = Instant::now();
                 }
                 seen.longest_bypass = seen.longest_bypass.max(last_hit.elapsed());
+                // For the sake of the others, who are measured at the same time.
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
             seen
         });
