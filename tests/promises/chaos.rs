@@ -36,6 +36,8 @@ const SECONDS: &str = "SEA_ORM_CACHE_CHAOS_SECONDS";
 const SEED: &str = "SEA_ORM_CACHE_CHAOS_SEED";
 /// `after_commit`: to see that the checker finds what that mode gives up.
 const CONSISTENCY: &str = "SEA_ORM_CACHE_CHAOS_CONSISTENCY";
+/// Set, it keeps what the processes wrote down.
+const KEEP: &str = "SEA_ORM_CACHE_CHAOS_KEEP";
 /// A step of the machine's clock by more than this would spoil the order of what was written down.
 const CLOCK_MAY_DRIFT: Duration = Duration::from_millis(2);
 
@@ -116,7 +118,7 @@ async fn a_run_of_random_faults() {
     let verdict = judge(&fleet.journals(), &field.losses, BARRIER_LIFE.as_nanos() as u64);
     println!("{} faults injected:\n{}", injected.borrow().len(), plan::counted(&injected.borrow()));
     report(&verdict, &fleet, &field, took);
-    if verdict.violations() > 0 {
+    if verdict.violations() > 0 || std::env::var_os(KEEP).is_some() {
         println!("what was written down is in {}", directory.path().display());
         std::mem::forget(directory);
     }
@@ -176,6 +178,9 @@ fn report(verdict: &Verdict, fleet: &Fleet, field: &Field, took: Duration) {
                 it.known_at,
                 if it.by_commit { "its COMMIT" } else { "a read" },
             );
+            if let Some(excuse) = &it.excuse {
+                println!("    {excuse}");
+            }
         }
     };
     show("F1", &verdict.behind_a_commit);

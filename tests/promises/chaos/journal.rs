@@ -59,11 +59,13 @@ pub enum Event {
     NotWritten {
         at: Time,
     },
-    /// A barrier was sent, on these rows; none named is all.
+    /// A barrier was sent, on these rows; none named is all. The write is named by the title that it
+    /// gives, or not at all, if a background task finishes it.
     Arming {
         at: Time,
         writer: String,
         rows: Vec<i64>,
+        write: Option<String>,
     },
     Armed {
         at: Time,
@@ -120,7 +122,9 @@ impl Event {
             Self::Failed { began, ended } => format!("F {began} {ended}"),
             Self::Committed { at, row } => format!("C {at} {} {} {}", row.id, row.version, row.title),
             Self::NotWritten { at } => format!("N {at}"),
-            Self::Arming { at, writer, rows } => format!("a {at} {writer} {}", ids(rows)),
+            Self::Arming { at, writer, rows, write } => {
+                format!("a {at} {writer} {} {}", ids(rows), write.as_deref().unwrap_or("-"))
+            }
             Self::Armed { at, writer } => format!("A {at} {writer}"),
             Self::Purged { at, writer, rows } => format!("P {at} {writer} {}", ids(rows)),
             Self::Stats(it) => format!(
@@ -167,7 +171,12 @@ impl Event {
                 row: Row { id: number(word())?, version: number(word())?, title: word()?.to_owned() },
             },
             "N" => Self::NotWritten { at: number(word())? },
-            "a" => Self::Arming { at: number(word())?, writer: word()?.to_owned(), rows: rows(word())? },
+            "a" => Self::Arming {
+                at: number(word())?,
+                writer: word()?.to_owned(),
+                rows: rows(word())?,
+                write: Some(word()?.to_owned()).filter(|write| write != "-"),
+            },
             "A" => Self::Armed { at: number(word())?, writer: word()?.to_owned() },
             "P" => Self::Purged { at: number(word())?, writer: word()?.to_owned(), rows: rows(word())? },
             "S" => Self::Stats(Stats {
@@ -216,7 +225,7 @@ fn events_come_back_as_they_were_written() {
         Event::Failed { began: 1, ended: 2 },
         Event::Committed { at: 5, row },
         Event::NotWritten { at: 5 },
-        Event::Arming { at: 1, writer: "w".to_owned(), rows: vec![1, 2] },
+        Event::Arming { at: 1, writer: "w".to_owned(), rows: vec![1, 2], write: None },
         Event::Armed { at: 1, writer: "w".to_owned() },
         Event::Purged { at: 1, writer: "w".to_owned(), rows: Vec::new() },
         Event::Stats(Stats { reads: 1, longest_bypass: 9, ..Stats::default() }),

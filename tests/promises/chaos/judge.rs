@@ -25,10 +25,13 @@ struct Known {
 /// A writer's barrier: it stood from some moment after `from` to `until` at most, and what it guarded
 /// was purged at `purged`.
 #[derive(Clone, Copy, Debug)]
-struct Guard {
+struct Guard<'a> {
     from: Time,
     until: Time,
+    /// By the writer itself, or by the queue of its process.
     purged: Option<Time>,
+    /// The title that the write gives, if it is known.
+    write: Option<&'a str>,
 }
 
 /// A read that was behind.
@@ -41,6 +44,8 @@ pub struct Stale {
     pub known: i64,
     pub known_at: Time,
     pub by_commit: bool,
+    /// What excuses it.
+    pub excuse: Option<String>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -118,7 +123,7 @@ pub fn judge(journals: &[Vec<Event>], losses: &[Loss], barrier_life: Time) -> Ve
                     if row.version >= before.version || row.title.starts_with(NEVER) {
                         continue;
                     }
-                    let stale = Stale {
+                    let mut stale = Stale {
                         way: *way,
                         began: *began,
                         ended: *ended,
@@ -126,8 +131,13 @@ pub fn judge(journals: &[Vec<Event>], losses: &[Loss], barrier_life: Time) -> Ve
                         known: before.version,
                         known_at: before.at,
                         by_commit: before.by_commit,
+                        excuse: None,
                     };
-                    if is_double_fault(&stale, &guards, losses) {
+                    let since: Vec<_> = (row.version + 1..=before.version)
+                        .map(|version| contents.get(&(row.id, version)).copied())
+                        .collect();
+                    stale.excuse = excuse(&stale, &since, &guards, losses);
+                    if stale.excuse.is_some() {
                         verdict.double_faults.push(stale);
                     } else if before.by_commit {
                         verdict.behind_a_commit.push(stale);
@@ -156,14 +166,15 @@ fn known_before(known: &HashMap<i64, Vec<Known>>, row: i64, began: Time) -> Opti
 }
 
 /// The barriers of each row; those of all rows are under `None`.
-fn guards(journals: &[Vec<Event>], life: Time) -> HashMap<Option<i64>, Vec<Guard>> {
-    let mut guards: HashMap<Option<i64>, Vec<Guard>> = HashMap::new();
+fn guards(journals: &[Vec<Event>], life: Time) -> HashMap<Option<i64>, Vec<Guard<'_>>> {
+    let mut guards: HashMap<Option<i64>, Vec<Guard<'_>>> = HashMap::new();
     for events in journals {
-        let mut mine: HashMap<&str, (Guard, &[i64])> = HashMap::new();
+        let mut mine: HashMap<&str, (Guard<'_>, &[i64])> = HashMap::new();
         for event in events {
             match event {
-                Event::Arming { at, writer, rows } => {
-                    let fresh = Guard { from: *at, until: at + life, purged: None };
+                Event::Arming { at, writer, rows, write } => {
+                    let write = write.as_deref();
+                    let fresh = Guard { from: *at, until: at + life, purged: None, write };
                     mine.entry(writer).or_insert((fresh, rows)).0.until = at + life;
                 }
                 Event::Armed { at, writer } => {
@@ -195,16 +206,35 @@ fn guards(journals: &[Vec<Event>], life: Time) -> HashMap<Option<i64>, Vec<Guard
     guards
 }
 
-/// Was a barrier on the row lost while it stood, and what it guarded not purged yet?
-fn is_double_fault(stale: &Stale, guards: &HashMap<Option<i64>, Vec<Guard>>, losses: &[Loss]) -> bool {
-    [Some(stale.row.id), None].iter().filter_map(|row| guards.get(row)).flatten().any(|guard| {
+/// What excuses a read that is behind: the barrier of one of the writes that it does not show was lost
+/// while it stood, and none of these writes has purged since. One purge would do, for the entry is
+/// older than all of them.
+fn excuse(
+    stale: &Stale,
+    since: &[Option<&str>],
+    guards: &HashMap<Option<i64>, Vec<Guard<'_>>>,
+    losses: &[Loss],
+) -> Option<String> {
+    let of_the_row = [Some(stale.row.id), None];
+    let guards = || of_the_row.iter().filter_map(|row| guards.get(row)).flatten();
+    let is_missing = |guard: &Guard<'_>| guard.write.is_some_and(|write| since.contains(&Some(write)));
+    if guards().any(|guard| is_missing(guard) && guard.purged.is_some_and(|at| at <= stale.began)) {
+        return None;
+    }
+    // Whose write a background task has finished, nobody knows.
+    let may_be_missing = |guard: &Guard<'_>| match guard.write {
+        Some(_) => is_missing(guard),
+        None => since.contains(&None) || guard.from < stale.known_at,
+    };
+    guards().filter(|guard| may_be_missing(guard)).find_map(|guard| {
         let open = guard.from < stale.ended && guard.purged.is_none_or(|at| at > stale.began);
-        open && losses.iter().any(|loss| {
+        let loss = losses.iter().find(|loss| {
             loss.row.is_none_or(|row| row == stale.row.id)
                 && loss.to >= guard.from
                 && loss.from <= guard.until
                 && loss.from <= stale.ended
-        })
+        });
+        loss.filter(|_| open).map(|loss| format!("{guard:?}, {loss:?}"))
     })
 }
 
@@ -257,7 +287,7 @@ mod tests {
         let writer = "w1".to_owned();
         let write = |purged| {
             vec![
-                Event::Arming { at: 10, writer: writer.clone(), rows: vec![1] },
+                Event::Arming { at: 10, writer: writer.clone(), rows: vec![1], write: Some("v2".to_owned()) },
                 Event::Armed { at: 11, writer: writer.clone() },
                 read(Way::Plain, 30, 2),
                 read(Way::ById, 40, 1),
@@ -272,5 +302,16 @@ mod tests {
         assert_eq!(found(write(50), &[loss(5, None)]), (0, 1, 0), "before it stood");
         assert_eq!(found(write(50), &[loss(45, None)]), (0, 1, 0), "after the read");
         assert_eq!(found(write(35), &[loss(20, None)]), (0, 1, 0), "it was purged before the read");
+        // A writer that was killed with its barrier lost does not excuse what others wrote and purged.
+        let mut both = write(50);
+        both.push(Event::Arming {
+            at: 12,
+            writer: "w2".to_owned(),
+            rows: vec![1],
+            write: Some("v3".to_owned()),
+        });
+        both.push(Event::Purged { at: 14, writer: "w2".to_owned(), rows: vec![1] });
+        both.push(Event::Committed { at: 15, row: row(3) });
+        assert_eq!(found(both, &[loss(20, None)]), (2, 0, 0), "version 3 was purged");
     }
 }

@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 
 use super::{
     journal::{Event, Journal, NEVER, Row, Stats, Way, now},
-    watched::Watched,
+    watched::{WRITE, Watched},
 };
 use crate::{
     differential::random::{Random, seed_of},
@@ -248,7 +248,7 @@ impl Process {
             let patience = random.once_in(6).then(|| Duration::from_micros(random.next() % 12_000));
             let work = {
                 let (this, random) = (self.clone(), random.clone());
-                async move { this.write_once(form, random, title).await }
+                WRITE.scope(title.clone(), async move { this.write_once(form, random, title).await })
             };
             let written = match patience {
                 Some(patience) => tokio::time::timeout(patience, work).await.unwrap_or(Ok(BTreeMap::new())),

@@ -14,6 +14,11 @@ use sea_orm_cache::stores::{
 use super::journal::{Event, Journal, now};
 use crate::differential::random::Random;
 
+tokio::task_local! {
+    /// The title that the write of this task gives.
+    pub static WRITE: String;
+}
+
 #[derive(Debug)]
 pub struct Watched {
     pub inner: RedisStore,
@@ -63,7 +68,8 @@ impl Store for Watched {
         self.step();
         let writer = arm.writer.to_string();
         let rows = rows(arm.tags.iter().map(|(tag, _)| tag));
-        self.journal.note(&Event::Arming { at: now(), writer: writer.clone(), rows });
+        let write = WRITE.try_with(String::clone).ok();
+        self.journal.note(&Event::Arming { at: now(), writer: writer.clone(), rows, write });
         let result = self.inner.arm(arm).await;
         if result.is_ok() {
             self.journal.note(&Event::Armed { at: now(), writer });
