@@ -243,7 +243,8 @@ impl World {
             if writer.stage == Stage::Guarding && !pending {
                 writer.stage = Stage::Over;
             }
-            if !matches!(writer.stage, Stage::Guarding) && !(writer.doubt && writer.life > 0) {
+            let may_commit = writer.stage == Stage::Guarding || writer.doubt && writer.life > 0;
+            if !may_commit {
                 (writer.life, writer.doubt) = (0, false);
             }
             if writer.arming.is_empty() {

@@ -46,20 +46,18 @@ pub(super) fn steps(scene: &Scene, world: &World, number: usize, mut add: impl F
     let silences = world.mishaps.silences > 0;
     match writer.stage {
         Stage::Open => add(Step::SendsMarks),
-        Stage::Guarding => {
-            if writer.alive {
-                let fresh = u64::from(writer.life) == LIFE;
-                if scene.strict && writer.arming.is_empty() && !fresh {
-                    add(Step::SendsMarks);
-                }
-                writer.arming.iter().for_each(|tag| add(Step::MarkArrives(tag)));
-                if silences && !writer.arming.is_empty() {
-                    add(Step::MarksGetNoAnswer);
-                }
-                add(Step::RollsBack);
-                if writer.life > 0 && (scene.doubt != Doubt::Never || scene.is(Fault::PurgesBeforeCommit)) {
-                    add(Step::HearsNothingOfItsCommit);
-                }
+        Stage::Guarding if writer.alive => {
+            let fresh = u64::from(writer.life) == LIFE;
+            if scene.strict && writer.arming.is_empty() && !fresh {
+                add(Step::SendsMarks);
+            }
+            writer.arming.iter().for_each(|tag| add(Step::MarkArrives(tag)));
+            if silences && !writer.arming.is_empty() {
+                add(Step::MarksGetNoAnswer);
+            }
+            add(Step::RollsBack);
+            if writer.life > 0 && (scene.doubt != Doubt::Never || scene.is(Fault::PurgesBeforeCommit)) {
+                add(Step::HearsNothingOfItsCommit);
             }
         }
         Stage::Releasing if writer.alive => {
