@@ -107,7 +107,6 @@ impl Plan {
             tally: Tally { schemas: 1, ..Tally::default() },
             step: 0,
             hits: 0,
-            purges: 0,
             history: Vec::new(),
         };
         Some(run.all().await.map(|()| Outcome { tally: run.tally, history: run.history }))
@@ -239,6 +238,8 @@ struct Slot {
     answer: String,
     /// Is it stored, as far as is known?
     cached: bool,
+    /// Was it asked right before the step?
+    is_known: bool,
 }
 
 struct Run<'a> {
@@ -252,8 +253,6 @@ struct Run<'a> {
     step: usize,
     /// Hits that the cache has counted so far.
     hits: u64,
-    /// Purges of everything so far.
-    purges: u64,
     /// The contents after every step, if the plan keeps them.
     history: Vec<Vec<String>>,
 }
@@ -278,6 +277,7 @@ impl Run<'_> {
             {
                 self.slots[*position] = self.new_slot(read).await?;
             }
+            self.look_ahead(&planned.step).await?;
             self.take(&planned.step).await?;
             if self.plan.keeps_contents {
                 settled(self.plan.backend, self.plain()).await;
@@ -294,8 +294,13 @@ impl Run<'_> {
 
     async fn new_slot(&mut self, read: &Read) -> Result<Slot, Box<Difference>> {
         let answer = read.answer(Source::Database(self.plain()), &self.plan.schema).await;
-        let mut slot =
-            Slot { read: read.clone(), tables: read.tables(&self.plan.schema), answer, cached: false };
+        let mut slot = Slot {
+            read: read.clone(),
+            tables: read.tables(&self.plan.schema),
+            answer,
+            cached: false,
+            is_known: false,
+        };
         self.ask(&mut slot, None).await?;
         Ok(slot)
     }
@@ -323,6 +328,28 @@ impl Run<'_> {
         Ok(hit)
     }
 
+    /// Is it this slot's turn, whatever the step has to do with its tables?
+    fn is_again(&self, position: usize) -> bool {
+        (self.step + position).is_multiple_of(AGAIN)
+    }
+
+    /// Asks what will be asked after the step, so that what an earlier one purged is not counted for
+    /// this one.
+    async fn look_ahead(&mut self, step: &Step) -> Done {
+        self.hits = self.db.cache().stats().total.hits;
+        let touched = step.tables(&self.plan.schema);
+        let mut slots = std::mem::take(&mut self.slots);
+        for (position, slot) in slots.iter_mut().enumerate() {
+            slot.is_known =
+                self.is_again(position) || slot.tables.iter().any(|table| touched.contains(table));
+            if slot.is_known {
+                self.ask(slot, None).await?;
+            }
+        }
+        self.slots = slots;
+        Ok(())
+    }
+
     async fn compare(&mut self, step: &Step) -> Done {
         let contents = read_contents(self.plan, self.plain()).await;
         let changed: Vec<Table> = Table::ALL
@@ -336,17 +363,14 @@ impl Run<'_> {
         let kind = step.kind(!changed.is_empty(), &self.plan.schema);
         let mut touched = step.tables(&self.plan.schema);
         touched.extend(changed.iter().copied());
-        // DDL and what is not understood purge everything, which must not be counted for a later step.
-        let purges = self.db.cache().stats().namespace_purges;
-        let everything = std::mem::replace(&mut self.purges, purges) != purges || step.locks_tables();
         let mut slots = std::mem::take(&mut self.slots);
         for (position, slot) in slots.iter_mut().enumerate() {
             let concerned = slot.tables.iter().any(|table| touched.contains(table));
-            let again = everything || (self.step + position).is_multiple_of(AGAIN);
+            let again = self.is_again(position);
             if !concerned && !again {
                 continue;
             }
-            let (was_cached, mut answer_changed) = (slot.cached, false);
+            let (was_cached, mut answer_changed) = (slot.cached && slot.is_known, false);
             let entry = slot.read.kind(&slot.answer);
             let may_change = slot.tables.iter().any(|table| changed.contains(table));
             if may_change || again {
