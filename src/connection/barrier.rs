@@ -17,7 +17,7 @@ pub(super) async fn guard_commit(
     transaction: &DatabaseTransaction,
 ) -> Result<(), DbErr> {
     let limit = ticket.barrier_life() / 2;
-    let limits = transaction.get_database_backend() == DbBackend::Postgres && ticket.leaves_barriers();
+    let mut limits = transaction.get_database_backend() == DbBackend::Postgres && ticket.leaves_barriers();
     let text = format!(
         "SELECT set_config('idle_in_transaction_session_timeout', '{}ms', true) \
          WHERE current_setting('idle_in_transaction_session_timeout', true) IS NOT NULL",
@@ -32,6 +32,8 @@ pub(super) async fn guard_commit(
                 // A transaction that has failed already: its COMMIT will say what became of it.
                 tracing::debug!(%error, "the time limit of a transaction could not be set");
             }
+            // Once is enough, and a database that is slow must not wear out one barrier after the other.
+            limits = false;
         } else {
             ticket.arm().await.map_err(refused)?;
         }

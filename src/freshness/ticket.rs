@@ -18,6 +18,9 @@ use crate::{
     store::{Arm, Fate, Release, StoreError, TagKey, WriterId},
 };
 
+/// A store that is too slow for a barrier so many times in a row is as good as away.
+const TRIES: usize = 3;
+
 /// How writes are guarded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Writing {
@@ -39,6 +42,7 @@ impl Freshness {
             writer: WriterId::fresh(),
             set: Some(set),
             marks: None,
+            unguarded: false,
             in_doubt: false,
         }
     }
@@ -83,6 +87,8 @@ pub(crate) struct PurgeTicket {
     set: Option<PurgeSet>,
     /// What was armed, if anything was.
     marks: Option<Marks>,
+    /// The write goes on without a barrier.
+    unguarded: bool,
     /// The write may take effect later than its purge.
     in_doubt: bool,
 }
@@ -126,6 +132,7 @@ impl PurgeTicket {
         match writing.on_outage {
             OnOutage::AllowWrites => {
                 self.freshness.queue.unguarded.fetch_add(1, Ordering::Relaxed);
+                self.unguarded = true;
                 tracing::warn!(%error, "a write goes on without a barrier: the cache store did not take it");
                 Ok(())
             }
@@ -147,14 +154,15 @@ impl PurgeTicket {
         let arm = Arm { writer: self.writer, tags: list, life };
         // Before it is sent: should this future be dropped or fail, the marks may be there.
         let marks = self.marks.insert(Marks { tags, since: Instant::now() });
-        loop {
+        for _ in 0..TRIES {
+            marks.since = Instant::now();
             freshness.store.arm(&arm).await?;
-            // Frozen, or kept waiting: the life that is left would not do for a COMMIT.
             if marks.since.elapsed() < life / 2 {
                 return Ok(());
             }
-            marks.since = Instant::now();
+            // Frozen, or kept waiting: the life that is left would not do for a COMMIT.
         }
+        Err(StoreError::Timeout { operation: "a barrier", after: life / 2 })
     }
 
     pub(crate) fn barrier_life(&self) -> Duration {
@@ -169,7 +177,7 @@ impl PurgeTicket {
     /// Has so much of the marks' life gone by that they have to be renewed before a COMMIT is sent?
     pub(crate) fn is_worn(&self) -> bool {
         let life = self.freshness.writing.barrier_life;
-        self.marks.as_ref().is_some_and(|marks| marks.since.elapsed() >= life / 2)
+        !self.unguarded && self.marks.as_ref().is_some_and(|marks| marks.since.elapsed() >= life / 2)
     }
 
     /// Does something, and renews the marks as long as it takes.

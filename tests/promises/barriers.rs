@@ -378,3 +378,22 @@ async fn cached_reads_of_a_replica_load_from_the_primary_that_was_named() {
         assert_eq!(book::Entity::find().cached().count(&db).await.unwrap(), 12);
     }
 }
+
+// case C4
+#[tokio::test]
+async fn a_store_that_is_too_slow_for_a_barrier_holds_no_write_up_for_ever() {
+    let Some(server) = PrivateRedis::start().await else { return };
+    let proxy = Proxy::for_redis(&server.url()).await;
+    let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+    let builder = Cache::builder().namespace("slow").barrier_life(Duration::from_millis(200));
+    let cache = builder.redis_with(patient(proxy.redis_url())).build().await.unwrap();
+    let db = world.plain().clone().cached_by(cache);
+    until_cached(&db).await;
+    // Longer than half of a barrier's life: none would be of use when the answer is here.
+    proxy.delay(Duration::from_millis(150));
+    for (new, in_transaction) in [("one", false), ("two", true)] {
+        tokio::time::timeout(SOON, rename(&db, new, in_transaction)).await.expect("it ends").unwrap();
+        assert_eq!(title(&db, 1).await.as_deref(), Some(new));
+    }
+    assert_eq!(db.cache().stats().unguarded_writes, 2);
+}

@@ -38,7 +38,8 @@ const SEED: &str = "SEA_ORM_CACHE_CHAOS_SEED";
 const CONSISTENCY: &str = "SEA_ORM_CACHE_CHAOS_CONSISTENCY";
 /// Set, it keeps what the processes wrote down.
 const KEEP: &str = "SEA_ORM_CACHE_CHAOS_KEEP";
-/// A step of the machine's clock by more than this would spoil the order of what was written down.
+/// A step of the machine's clock by more than this would spoil the order of what was written down. (It may
+/// be slowed or hastened by half a thousandth.)
 const CLOCK_MAY_DRIFT: Duration = Duration::from_millis(2);
 
 // case A8, A9, B13, B14, B15, C1, C2, C3, C4, C5
@@ -113,7 +114,10 @@ async fn a_run_of_random_faults() {
     let took = began.elapsed();
     let clock = clock.elapsed().expect("the machine's clock went backwards: run again");
     fleet.finish().await;
-    assert!(clock.abs_diff(took) < CLOCK_MAY_DRIFT, "the machine's clock was stepped: run again");
+    assert!(
+        clock.abs_diff(took) < CLOCK_MAY_DRIFT + took / 1000,
+        "the machine's clock was stepped: run again"
+    );
 
     let verdict = judge(&fleet.journals(), &field.losses, BARRIER_LIFE.as_nanos() as u64);
     println!("{} faults injected:\n{}", injected.borrow().len(), plan::counted(&injected.borrow()));
