@@ -89,6 +89,12 @@ impl Start {
 async fn a_process() {
     let variable = |name: &str| std::env::var(name);
     let (Ok(role), Ok(journal)) = (variable(ROLE), variable(JOURNAL)) else { return };
+    let over = Arc::new(AtomicBool::new(false));
+    let ending = over.clone();
+    std::thread::spawn(move || {
+        let _ = std::io::stdin().read(&mut [0]);
+        ending.store(true, Ordering::SeqCst);
+    });
     let seed = variable(SEED).unwrap().parse().unwrap();
     let journal = Arc::new(Journal::create(Path::new(&journal)));
     let is_writer = role == "Writer";
@@ -109,29 +115,18 @@ async fn a_process() {
     let db = loop {
         match Database::connect(options.clone()).await {
             Ok(db) => break db.cached_by(cache),
-            // The way to the database is cut now and then.
+            // The way to the database is cut now and then. At the end nobody brings it back.
+            Err(_) if over.load(Ordering::SeqCst) => return,
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     };
-    let this = Arc::new(Process {
-        db,
-        journal,
-        seed,
-        reads: !is_writer,
-        writes: AtomicU64::new(0),
-        over: AtomicBool::new(false),
-    });
+    let this = Arc::new(Process { db, journal, seed, reads: !is_writer, writes: AtomicU64::new(0), over });
     let mut work = JoinSet::new();
     for task in 0..if is_writer { WRITERS } else { READERS } {
         let (this, random) = (this.clone(), Random::new(seed_of(seed, 2 + task)));
         work.spawn(async move { if is_writer { this.write(random).await } else { this.read(random).await } });
     }
     work.spawn(this.clone().count());
-    let ending = this.clone();
-    std::thread::spawn(move || {
-        let _ = std::io::stdin().read(&mut [0]);
-        ending.over.store(true, Ordering::SeqCst);
-    });
     while let Some(done) = work.join_next().await {
         done.unwrap();
     }
@@ -143,7 +138,7 @@ struct Process {
     seed: u64,
     reads: bool,
     writes: AtomicU64,
-    over: AtomicBool,
+    over: Arc<AtomicBool>,
 }
 
 fn seen(book: book::Model) -> Row {
