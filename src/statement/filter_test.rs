@@ -130,6 +130,7 @@ fn a_condition_that_a_select_could_answer_otherwise_is_not_told() {
         (Dialect::MySql, "UPDATE t JOIN u SET t.a = 1 WHERE t.id = 1"),
         (Dialect::MySql, "DELETE t FROM t WHERE id = 1"),
         (Dialect::MySql, "DELETE FROM t USING t WHERE id = 1"),
+        (Dialect::Sqlite, "UPDATE t SET a = $1 WHERE#id = ABS($2)"),
         (Dialect::MySql, "DELETE FROM t WHERE a = @v"),
         (Dialect::MySql, "DELETE FROM t WHERE a = (@v := 1)"),
         (Dialect::MySql, "DELETE FROM t WHERE rand() < 0.5"),

@@ -244,7 +244,7 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    /// SQLite's `:name`, `@name`, `$name`.
+    /// SQLite's `:name`, `@name`, `$name`, and `#name`, which its manual does not mention.
     pub(super) fn named_param(&mut self) -> Result<(), LexError> {
         let start = self.at;
         self.at = self.name_end(start + 1);
@@ -278,7 +278,7 @@ impl Lexer<'_> {
                 return Ok(());
             }
             (b'@', _) if self.is_mysql() => return self.variable(),
-            (b'@', _) if self.dialect == Dialect::Sqlite => return self.named_param(),
+            (b'@' | b'#', _) if self.dialect == Dialect::Sqlite => return self.named_param(),
             _ => (),
         }
         let length = match self.dialect {
