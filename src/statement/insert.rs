@@ -6,7 +6,7 @@ use super::lexer::Tok;
 use super::scan::{Env, Scan, unexpected};
 use super::scope::{Conjunct, KEYS_LIMIT, Operand, Scope};
 use super::tokens::{Name, Walk};
-use super::write::{named_twice, scope_of};
+use super::write::named_twice;
 
 /// The rows of an `INSERT` that lists them.
 struct Listed {
@@ -83,7 +83,7 @@ impl Scan<'_> {
                 // New rows and updated ones have this in common: in the target's columns they are
                 // equal to one of the rows listed.
                 let common = target.zip(rows).and_then(|(target, listed)| project(target, &listed));
-                let scope = scope_of(common.into_iter().collect(), assigned.as_deref(), &mut before);
+                let scope = self.scope_of(common.into_iter().collect(), assigned.as_deref(), &mut before);
                 (Verb::Upsert, scope, assigned)
             }
         };

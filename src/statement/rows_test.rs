@@ -117,3 +117,20 @@ fn an_update_of_a_column_to_itself_on_a_duplicate_key_is_an_insert() {
         assert!(!answer.writes_anything, "{sql}");
     }
 }
+
+/// In SQLite an integer primary key and the number of a row are one thing by two names.
+#[test]
+fn a_row_number_does_not_outlast_an_assignment_that_may_change_it() {
+    for (sql, lasts) in [
+        ("UPDATE t SET id = -1 WHERE rowid = ?1", false),
+        ("UPDATE t SET a = 1 WHERE OID = ?1", false),
+        ("UPDATE t SET _rowid_ = 5 WHERE id = ?1", false),
+        ("UPDATE t SET a = 1 WHERE id = ?1", true),
+        ("DELETE FROM t WHERE rowid = ?1", true),
+    ] {
+        let answer = analyse(Dialect::Sqlite, sql);
+        assert_eq!(answer.writes[0].scope != Scope::Unknown, lasts, "{sql}: {answer:?}");
+    }
+    let elsewhere = analyse(Dialect::Postgres, "UPDATE t SET a = 1 WHERE oid = $1");
+    assert_ne!(elsewhere.writes[0].scope, Scope::Unknown, "{elsewhere:?}");
+}

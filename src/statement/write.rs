@@ -250,9 +250,31 @@ impl Scan<'_> {
         let conditions = |at| self.conditions(at, end, target, Columns::Any);
         let conjuncts = condition.map_or_else(Vec::new, conditions);
         let mut before = Vec::new();
-        let scope = scope_of(conjuncts, assigned.as_deref(), &mut before);
+        let scope = self.scope_of(conjuncts, assigned.as_deref(), &mut before);
         let table = self.table(target.name);
         self.found.writes.push(Write { table, verb, scope, before, assigned, filter: None, adjusts: false });
+    }
+
+    /// Splits what is known into what holds before and after, and what the statement itself changes.
+    pub(super) fn scope_of(
+        &self,
+        conjuncts: Vec<Conjunct>,
+        assigned: Option<&[Assignment]>,
+        before: &mut Vec<Conjunct>,
+    ) -> Scope {
+        let sqlite = self.dialect() == Dialect::Sqlite;
+        let changes = |column: &str| {
+            assigned.is_none_or(|all| {
+                // One of the two may be the other by another name.
+                let number = |name: &str| sqlite && is_row_number(name);
+                let same = |a: &Assignment| a.column.eq_ignore_ascii_case(column) || number(&a.column);
+                all.iter().any(same) || !all.is_empty() && number(column)
+            })
+        };
+        let (changed, lasting): (Vec<_>, Vec<_>) =
+            conjuncts.into_iter().partition(|c| c.columns.iter().any(|column| changes(column)));
+        *before = changed;
+        if lasting.is_empty() { Scope::Unknown } else { Scope::Where(lasting) }
     }
 
     /// `DELETE`, from one table or, in MySQL, from several.
@@ -349,16 +371,7 @@ impl Scan<'_> {
     }
 }
 
-/// Splits what is known into what holds before and after, and what the statement itself changes.
-pub(super) fn scope_of(
-    conjuncts: Vec<Conjunct>,
-    assigned: Option<&[Assignment]>,
-    before: &mut Vec<Conjunct>,
-) -> Scope {
-    let changes =
-        |column: &str| assigned.is_none_or(|all| all.iter().any(|a| a.column.eq_ignore_ascii_case(column)));
-    let (changed, lasting): (Vec<_>, Vec<_>) =
-        conjuncts.into_iter().partition(|c| c.columns.iter().any(|column| changes(column)));
-    *before = changed;
-    if lasting.is_empty() { Scope::Unknown } else { Scope::Where(lasting) }
+/// SQLite's names for the number of a row, of which an integer primary key is one more.
+fn is_row_number(column: &str) -> bool {
+    ["rowid", "oid", "_rowid_"].iter().any(|name| column.eq_ignore_ascii_case(name))
 }
