@@ -365,16 +365,17 @@ impl CachedTransaction {
     /// [`OnOutage::RefuseWrites`](crate::OnOutage::RefuseWrites) was chosen; it is rolled back.
     pub async fn commit(self) -> Result<(), DbErr> {
         let Self { inner, cache, writes, seen } = self;
-        if let Some(around) = &writes.around
-            && !writes.has_ended()
-        {
+        if let Some(around) = &writes.around {
             // Before the savepoint is released: if that fails half-way, too much is purged later,
             // never too little.
-            let set = writes.take(&cache);
+            let set = writes.set().clone().all(&cache.inner);
             around.set().done.merge(set, &cache.inner);
-            return inner.commit().await;
+            if !writes.has_ended() {
+                return inner.commit().await;
+            }
         }
-        // A nested transaction that outlives the one around it is the one that commits.
+        // A nested transaction that outlives the one around it is the one that commits. It may also be
+        // that none has ended after all; then what is purged now is purged again by the outermost.
         writes.end();
         let freshness = cache.inner.freshness.clone();
         let runtime = freshness.runtime().clone();

@@ -604,3 +604,26 @@ async fn a_nested_transaction_that_outlives_the_one_around_it_purges_when_it_com
         }
     }
 }
+
+/// SQLite may end a transaction together with a statement that fails, or may not: nobody says.
+#[tokio::test]
+async fn what_a_nested_transaction_wrote_before_a_failure_is_purged_after_the_outermost_commit() {
+    for world in World::all().await {
+        if world.database.backend() == Backend::Postgres {
+            // There the failure is the end of everything.
+            continue;
+        }
+        world.title(7).await;
+        let outer = world.db.begin().await.unwrap();
+        let nested = outer.begin().await.unwrap();
+        retitled(7, "nested").update(&nested).await.unwrap();
+        nested.execute_unprepared("UPDATE book SET no_such_column = 1").await.unwrap_err();
+        nested.commit().await.unwrap();
+        // Another reads what is committed so far, and it is stored.
+        for _ in 0..2 {
+            assert_eq!(world.title(7).await.as_deref(), Some("Title 7"), "{world}");
+        }
+        outer.commit().await.unwrap();
+        assert_eq!(world.title(7).await.as_deref(), Some("nested"), "{world}");
+    }
+}
