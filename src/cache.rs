@@ -23,10 +23,11 @@ use crate::{
         Question, Reading, Writing,
     },
     keys::Keyspace,
+    near::{Near, Reach},
     observe::{CacheStats, Counters},
     schema::Schema,
     statement::Memo,
-    store::{Store, TagKey},
+    store::{Stamp, Store, TagKey, Watch},
 };
 
 /// Under which name the application's own entries are counted.
@@ -192,9 +193,14 @@ impl Cache {
             settle: config.settle,
         };
         let reading = Reading { verify_one_in: config.verify_one_in, lease: config.lease };
+        let near = (config.near_bytes > 0).then(|| {
+            let reach = Reach { bytes: config.near_bytes, max_staleness: config.max_staleness };
+            let (prefixes, own) = keys.watched(Stamp::fresh().get());
+            Near::start(reach, &store, &runtime, Watch { prefixes, own, pace: config.max_staleness })
+        });
         let inner = Inner {
             keys,
-            freshness: Arc::new(Freshness::new(store, queue, runtime, writing, reading)),
+            freshness: Arc::new(Freshness::new(store, queue, runtime, writing, reading, near)),
             registry,
             counters: Counters::default(),
             memo: Memo::new(MEMO_BYTES, Arc::new(pure_functions)),
@@ -236,7 +242,7 @@ impl Cache {
         let questions: Vec<_> = keys.iter().map(|key| self.question(key, &options)).collect();
         let looks = self.inner.freshness.look_many(&questions).await;
         let values = looks.into_iter().map(|look| match look {
-            Look::Hit { kind, payload } => {
+            Look::Hit { kind, payload, .. } => {
                 let value = decode_own(kind, &payload);
                 counters.count(if value.is_some() { Outcome::Hit } else { Outcome::Miss });
                 value
@@ -451,7 +457,8 @@ impl Cache {
     ///
     /// An operator's tool: it scans the namespace in bounded steps, many round trips, and looks at
     /// no more than 100,000 keys. It drops entries, not tags: a load that is under way may still
-    /// store what it brings. For anything that runs more than now and then, use tags.
+    /// store what it brings, and what other processes have in memory stays there. For anything that
+    /// runs more than now and then, use tags.
     ///
     /// # Errors
     /// The store did not answer.
@@ -471,6 +478,10 @@ impl Cache {
         for chunk in keys.chunks(1000) {
             dropped += store.delete(chunk).await?;
             self.inner.freshness.forget(chunk);
+        }
+        // Which of them are in memory cannot be told by their keys.
+        if let Some(near) = self.inner.freshness.near() {
+            near.clear();
         }
         Ok(dropped)
     }
@@ -499,6 +510,8 @@ impl Cache {
         stats.delayed_purges = self.inner.freshness.delayed_purges();
         (stats.unguarded_writes, stats.lapsed_barriers) = self.inner.freshness.weak_guards();
         (stats.verified_hits, stats.stale_hits) = self.inner.freshness.verified();
+        (stats.near_answers, stats.near_bytes) =
+            self.inner.freshness.near().map(Near::size).unwrap_or_default();
         stats.undelivered_tags = self.inner.freshness.undelivered() as u64;
         stats
     }
@@ -641,7 +654,7 @@ fn bare_name(table: &str) -> String {
 
 /// Is this the key of a tag or a lease, namespace taken off?
 fn is_tag(key: &str) -> bool {
-    matches!(key.split(':').next(), Some("t" | "i" | "u" | "g" | "l"))
+    key.starts_with('~') || matches!(key.split(':').next(), Some("t" | "i" | "u" | "g" | "l"))
 }
 
 /// `*` matches any text; everything else matches itself. Linear in the text for each `*`.

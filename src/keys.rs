@@ -17,6 +17,7 @@
 //! bookshop:g:catalog                    tag of an entity group (`#[cache(namespace = "...")]`)
 //! bookshop:t                            tag: everything in the namespace
 //! bookshop:l:warmup                     a lease
+//! bookshop:~<process>:<n>               written to be told of it, by the feed of changes
 //! ```
 //!
 //! Parts are percent-escaped, so that no separator can be smuggled in and no two different keys
@@ -125,6 +126,13 @@ impl Keyspace {
     /// A lease of the crate's own.
     pub(crate) fn lease(&self, name: &str) -> EntryKey {
         EntryKey::from_full(self.one("l", name))
+    }
+
+    /// What the keys of all tags begin with, and what keys begin with that a process writes to hear from
+    /// itself, which sorts behind them.
+    pub(crate) fn watched(&self, process: u64) -> (Vec<String>, String) {
+        let tags = ["g:", "i:", "t", "u"].map(|kind| format!("{}:{kind}", self.namespace));
+        (tags.into(), format!("{}:~{process:016x}:", self.namespace))
     }
 
     /// Everything in the namespace.

@@ -27,6 +27,7 @@ mod entity;
 mod error;
 mod freshness;
 mod keys;
+mod near;
 mod observe;
 mod read;
 mod schema;
@@ -57,7 +58,7 @@ pub mod stores {
     pub use crate::store::redis::{RedisConfig, RedisStore};
     pub use crate::store::{
         Arm, EntryKey, EntryWrite, Fate, Found, MemoryStore, Release, Stamp, Store, StoreError, StoreState,
-        TagKey, TagProbe, TagState, WriterId,
+        TagKey, TagListener, TagProbe, TagState, Watch, WriterId,
     };
 }
 

@@ -1,6 +1,6 @@
 //! [`CachedConnection`]: stands wherever a `DatabaseConnection` stood.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use sea_orm::{
@@ -71,13 +71,16 @@ impl CachedBy for DatabaseConnection {
 }
 
 pub(super) mod sealed {
-    use std::future::Future;
+    use std::{future::Future, time::Instant};
 
     use crate::schema::Knowledge;
 
     pub trait Sealed {
         /// What is known of the schema.
         fn knowledge(&self) -> impl Future<Output = Knowledge> + Send;
+
+        /// A number for the schema, if it is known and need not be learned anew.
+        fn schema_mark(&self, now: Instant) -> Option<u64>;
 
         /// What tells the sessions apart whose reads differ.
         fn session(&self) -> Option<&str>;
@@ -94,6 +97,10 @@ impl sealed::Sealed for CachedConnection {
         self.schema.current(&self.inner).await
     }
 
+    fn schema_mark(&self, now: Instant) -> Option<u64> {
+        self.schema.mark(now)
+    }
+
     fn session(&self) -> Option<&str> {
         self.session.as_deref()
     }
@@ -106,6 +113,10 @@ impl sealed::Sealed for CachedConnection {
 impl sealed::Sealed for CachedTransaction {
     async fn knowledge(&self) -> Knowledge {
         self.schema_at_begin()
+    }
+
+    fn schema_mark(&self, _: Instant) -> Option<u64> {
+        None
     }
 
     fn session(&self) -> Option<&str> {

@@ -39,6 +39,8 @@ pub struct EntityDescriptor {
     pub(crate) type_id: TypeId,
     /// Table name as declared.
     pub(crate) table: &'static str,
+    /// The same as tags and statistics know it.
+    pub(crate) folded: Box<str>,
     pub(crate) schema: Option<String>,
     pub(crate) key: Vec<KeyColumn>,
     /// The declared index columns.
@@ -85,6 +87,7 @@ impl EntityDescriptor {
         Self {
             type_id: TypeId::of::<E>(),
             table: entity.table_name(),
+            folded: entity.table_name().to_lowercase().into(),
             schema: entity.schema_name().map(str::to_owned),
             key: E::PrimaryKey::iter().map(|key| column(key.into_column())).collect(),
             index: E::Column::iter()

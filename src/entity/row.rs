@@ -284,14 +284,14 @@ impl<'a> RowReader<'a> {
 
 /// An entity whose model can be put together again from column values: every entity that SeaORM's
 /// derives make. Implemented here for all of them.
-pub trait Rebuild: EntityTrait {
+pub trait Rebuild: EntityTrait<Model: Sync> {
     #[doc(hidden)]
     fn rebuild(reader: &mut RowReader<'_>) -> Result<Self::Model, CodecError>;
 }
 
 impl<E> Rebuild for E
 where
-    E: EntityTrait,
+    E: EntityTrait<Model: Sync>,
     E::ActiveModel: TryIntoModel<E::Model>,
 {
     fn rebuild(reader: &mut RowReader<'_>) -> Result<E::Model, CodecError> {

@@ -39,8 +39,10 @@ struct Header<'a> {
     incarnation: [u8; 8],
     /// Hash of the tag keys that the reader must ask for, in order.
     asked: [u8; 8],
-    /// When its time is over, in milliseconds since 1970; zero if it does not outlive it.
-    fresh_until: u64,
+    /// When its time is over, in milliseconds since 1970.
+    until: u64,
+    /// Whether it is kept beyond that, for those who may be served it then.
+    outlives: bool,
     /// For each of those tags its stamp, or zero where the entry does not depend on it.
     stamps: Vec<[u8; 8]>,
     /// Tags that only the content of the entry names, each with its stamp.
@@ -52,8 +54,10 @@ struct Header<'a> {
 #[derive(Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) kind: PayloadKind,
-    /// When its time is over, in milliseconds since 1970; zero if it does not outlive it.
-    pub(crate) fresh_until: u64,
+    /// When its time is over, in milliseconds since 1970.
+    pub(crate) until: u64,
+    /// Whether it is kept beyond that, for those who may be served it then.
+    pub(crate) outlives: bool,
     /// The life of the store in which its stamps were taken.
     pub(crate) incarnation: u64,
     /// The tags every reader of this key asks for, and the stamp taken from each; `None` where
@@ -69,7 +73,8 @@ pub(crate) struct Entry<'a> {
 #[derive(Debug)]
 pub(crate) struct Decoded {
     pub(crate) kind: PayloadKind,
-    fresh_until: u64,
+    until: u64,
+    outlives: bool,
     incarnation: u64,
     stamps: Vec<u64>,
     more: Vec<(TagKey, u64)>,
@@ -82,7 +87,8 @@ impl Entry<'_> {
             kind: self.kind,
             incarnation: self.incarnation.to_le_bytes(),
             asked: asked_hash(self.asked),
-            fresh_until: self.fresh_until,
+            until: self.until,
+            outlives: self.outlives,
             stamps: self.stamps.iter().map(|s| s.map_or(0, Stamp::get).to_le_bytes()).collect(),
             more: self.more.iter().map(|(tag, stamp)| (tag.as_str(), stamp.get().to_le_bytes())).collect(),
         };
@@ -115,7 +121,8 @@ impl Decoded {
         }
         Some(Self {
             kind: header.kind,
-            fresh_until: header.fresh_until,
+            until: header.until,
+            outlives: header.outlives,
             incarnation: u64::from_le_bytes(header.incarnation),
             stamps: header.stamps.iter().map(|s| u64::from_le_bytes(*s)).collect(),
             more: header
@@ -136,8 +143,19 @@ impl Decoded {
     /// A load of it anew is known by when that was.
     pub(crate) fn late_by(&self, now: SystemTime) -> Option<(Duration, u64)> {
         let now = since_1970(now);
-        (self.fresh_until != 0 && now >= self.fresh_until)
-            .then(|| (Duration::from_millis(now - self.fresh_until), self.fresh_until))
+        (self.outlives && now >= self.until).then(|| (Duration::from_millis(now - self.until), self.until))
+    }
+
+    /// How much of its time is left, by the clock of whoever filled it.
+    pub(crate) fn left(&self, now: SystemTime) -> Duration {
+        Duration::from_millis(self.until.saturating_sub(since_1970(now)))
+    }
+
+    /// The tags that it depends on, with their stamps, if `asked` are those that it was read with.
+    pub(crate) fn depends(&self, asked: &[TagKey]) -> Vec<(TagKey, Stamp)> {
+        let asked = asked.iter().zip(&self.stamps).map(|(tag, stamp)| (tag, *stamp));
+        let more = self.more.iter().map(|(tag, stamp)| (tag, *stamp));
+        asked.chain(more).filter_map(|(tag, stamp)| Some((tag.clone(), Stamp::from_number(stamp)?))).collect()
     }
 
     /// The further tags that have to be looked at before the entry may be served.
@@ -146,8 +164,8 @@ impl Decoded {
     }
 
     /// Do the further tags, in the order of [`Self::more`], still carry the recorded stamps?
-    pub(crate) fn more_holds<'t>(&self, mut now: impl FnMut(&TagKey) -> Option<&'t TagState>) -> bool {
-        self.more.iter().all(|(tag, recorded)| now(tag).is_some_and(|state| rules::stands(*recorded, *state)))
+    pub(crate) fn more_hold(&self, mut now: impl FnMut(&TagKey) -> Option<TagState>) -> bool {
+        self.more.iter().all(|(tag, recorded)| now(tag).is_some_and(|state| rules::stands(*recorded, state)))
     }
 }
 
@@ -190,7 +208,8 @@ mod tests {
         let more = [(tag("ns:u:publisher%3A3"), Stamp::fresh())];
         let entry = Entry {
             kind: PayloadKind::Rows,
-            fresh_until: 0,
+            until: 5,
+            outlives: false,
             incarnation: 7,
             asked: &asked,
             stamps: &stamps,
@@ -235,7 +254,8 @@ mod tests {
         let more = [(tag("ns:u:x"), Stamp::from_number(3).unwrap())];
         let entry = Entry {
             kind: PayloadKind::Rows,
-            fresh_until: 0,
+            until: 5,
+            outlives: false,
             incarnation: 7,
             asked: &asked,
             stamps: &stamps,

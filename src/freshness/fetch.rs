@@ -15,13 +15,17 @@ use tokio::runtime::Handle;
 
 use super::{
     Bypass, Fetched, Grace, Loaded, Look, Outcome, PayloadKind, Question, Stamps, Writing,
+    fill::backing,
     flight::{Boarding, Flights, Landing, Leader, landed},
     hints::Hints,
     lease::Lease,
     look::Late,
     purge::PurgeQueue,
 };
-use crate::store::{EntryKey, Store};
+use crate::{
+    near::Near,
+    store::{EntryKey, Store},
+};
 
 /// How reads are answered.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +57,8 @@ pub(crate) struct Freshness {
     pub(super) writing: Writing,
     pub(super) reading: Reading,
     pub(super) checks: Checks,
+    /// Answers in memory, if any are kept.
+    pub(super) near: Option<Near>,
     flights: Arc<Flights>,
 }
 
@@ -63,13 +69,18 @@ impl Freshness {
         runtime: Handle,
         writing: Writing,
         reading: Reading,
+        near: Option<Near>,
     ) -> Self {
         let (hints, flights) = (Hints::new(), Flights::new());
-        Self { store, hints, queue, runtime, writing, reading, checks: Checks::default(), flights }
+        Self { store, hints, queue, runtime, writing, reading, checks: Checks::default(), near, flights }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
         &self.store
+    }
+
+    pub(crate) fn near(&self) -> Option<&Near> {
+        self.near.as_ref()
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -94,11 +105,11 @@ impl Freshness {
         let mut question = question;
         loop {
             let stamps = match self.look(question).await {
-                Look::Hit { kind, payload } => match decode(kind, &payload) {
+                Look::Hit { kind, payload, backing } => match decode(kind, &payload) {
                     Some(value) if self.is_sampled() => {
                         return Ok(self.verify(question, (kind, &payload), value, load).await);
                     }
-                    Some(value) => return Ok(Fetched { value, outcome: Outcome::Hit }),
+                    Some(value) => return Ok(Fetched { value, outcome: Outcome::Hit, backing }),
                     // Not readable: load it anew under a flight of its own.
                     None => return self.refill(question, load).await,
                 },
@@ -128,7 +139,7 @@ impl Freshness {
                         let value = decode(kind, &payload);
                         leader.land(Landing::Loaded { kind, payload });
                         if let Some(value) = value {
-                            return Ok(Fetched { value, outcome: Outcome::Joined });
+                            return Ok(Fetched::passing(value, Outcome::Joined));
                         }
                         failed_flights = 2;
                     }
@@ -141,7 +152,7 @@ impl Freshness {
                 Boarding::Follow(flight) => match landed(flight).await {
                     Landing::Loaded { kind, payload } => {
                         if let Some(value) = decode(kind, &payload) {
-                            return Ok(Fetched { value, outcome: Outcome::Joined });
+                            return Ok(Fetched::passing(value, Outcome::Joined));
                         }
                         failed_flights = 2;
                     }
@@ -153,7 +164,7 @@ impl Freshness {
             // A failing database must not be asked by one waiter after the other.
             if failed_flights >= 2 {
                 let loaded = load().await?;
-                return Ok(Fetched { value: loaded.value, outcome: Outcome::Miss });
+                return Ok(Fetched::passing(loaded.value, Outcome::Miss));
             }
         }
     }
@@ -179,23 +190,23 @@ impl Freshness {
         let boarding = self.flights.board(&question.key, &flight);
         let leader = match boarding {
             Boarding::Follow(_) if late.by < revalidate => {
-                return Ok(Fetched { value, outcome: Outcome::Hit });
+                return Ok(Fetched::passing(value, Outcome::Hit));
             }
             Boarding::Follow(flight) => match landed(flight).await {
                 Landing::Loaded { kind, payload } => match decode(kind, &payload) {
-                    Some(value) => return Ok(Fetched { value, outcome: Outcome::Joined }),
+                    Some(value) => return Ok(Fetched::passing(value, Outcome::Joined)),
                     None => None,
                 },
                 // It would fare no better.
                 Landing::Failed if late.by < on_error => {
-                    return Ok(Fetched { value, outcome: Outcome::Hit });
+                    return Ok(Fetched::passing(value, Outcome::Hit));
                 }
                 Landing::Failed | Landing::Abandoned => None,
             },
             Boarding::Lead(leader) => Some(leader),
         };
         match self.lead(question, stamps, leader, load).await {
-            Err(_) if late.by < on_error => Ok(Fetched { value, outcome: Outcome::Hit }),
+            Err(_) if late.by < on_error => Ok(Fetched::passing(value, Outcome::Hit)),
             result => result,
         }
     }
@@ -234,6 +245,8 @@ impl Freshness {
                 return Err(error);
             }
         };
+        let keep = payload.as_ref().filter(|_| self.near.is_some());
+        let backing = keep.and_then(|payload| backing(question, &stamps, payload));
         match payload {
             Some(payload) => self.fill(question, stamps, payload, leader).await,
             None => {
@@ -242,7 +255,7 @@ impl Freshness {
                 }
             }
         }
-        Ok(Fetched { value, outcome: Outcome::Miss })
+        Ok(Fetched { value, outcome: Outcome::Miss, backing })
     }
 
     /// Flights to these entries can no longer be joined: the entries are to go.
@@ -257,5 +270,5 @@ where
     F: Future<Output = Result<Loaded<T>, E>>,
 {
     let loaded = load().await?;
-    Ok(Fetched { value: loaded.value, outcome: Outcome::Bypass(reason) })
+    Ok(Fetched::passing(loaded.value, Outcome::Bypass(reason)))
 }

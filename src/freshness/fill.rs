@@ -16,7 +16,10 @@ use super::{
     glance::{Glance, STAMP_MARGIN, only_look, proposal},
     rules,
 };
-use crate::store::{EntryWrite, Stamp, StoreError, TagKey, TagState};
+use crate::{
+    near::Backing,
+    store::{EntryWrite, Stamp, StoreError, TagKey, TagState},
+};
 
 /// How long a landed flight can still be joined. A reader may have asked the store just before
 /// the entry was there and be scheduled just after; it saw the same stamps, so what the flight
@@ -146,24 +149,15 @@ impl Freshness {
         let missing = payload.kind == PayloadKind::Missing;
         let ttl = jittered(if missing { question.negative_ttl } else { question.ttl });
         let more = self.stamps_of_content(question, &stamps, payload, late)?;
-        let depends: Vec<Option<Stamp>> = stamps
-            .asked
-            .iter()
-            .enumerate()
-            .map(|(position, stamp)| {
-                let family = question.family == Some(position);
-                let spared = !missing && question.only_if_missing.contains(&position)
-                    || family && !payload.depends_on_family;
-                (!spared).then_some(*stamp)
-            })
-            .collect();
+        let depends = depends(question, &stamps, payload);
         // Past its time, for as long as somebody may still be served it.
         let grace = question.grace.longest();
-        let fresh_until = if grace.is_zero() { 0 } else { since_1970(SystemTime::now() + ttl) };
+        let until = since_1970(SystemTime::now() + ttl);
         let ttl = ttl + grace;
         let entry = Entry {
             kind: payload.kind,
-            fresh_until,
+            until,
+            outlives: !grace.is_zero(),
             incarnation: stamps.incarnation,
             asked: &question.tags,
             stamps: &depends,
@@ -284,6 +278,35 @@ impl Freshness {
         let stamps = stamps.filter(|stamps| stamps.len() == tags.len())?;
         Some(Guard { tags: tags.into_iter().zip(stamps).collect(), incarnation: found.incarnation, taken_at })
     }
+}
+
+/// The stamps that an entry depends on, in the order of the tags that are asked for.
+fn depends(question: &Question, stamps: &Stamps, payload: &Payload) -> Vec<Option<Stamp>> {
+    let missing = payload.kind == PayloadKind::Missing;
+    let depends = |(position, stamp): (usize, &Stamp)| {
+        let family = question.family == Some(position);
+        let spared =
+            !missing && question.only_if_missing.contains(&position) || family && !payload.depends_on_family;
+        (!spared).then_some(*stamp)
+    };
+    stamps.asked.iter().enumerate().map(depends).collect()
+}
+
+/// What keeps an answer right that was loaded under these stamps. `None` for one whose content names
+/// tags: their stamps may only be known later.
+pub(super) fn backing(question: &Question, stamps: &Stamps, payload: &Payload) -> Option<Backing> {
+    if !payload.more.is_empty() || !question.also.is_empty() {
+        return None;
+    }
+    let depends = question.tags.iter().zip(depends(question, stamps, payload));
+    Some(Backing {
+        depends: depends.filter_map(|(tag, stamp)| Some((tag.clone(), stamp?))).collect(),
+        incarnation: stamps.incarnation,
+        moment: stamps.moment,
+        life: if payload.kind == PayloadKind::Missing { question.negative_ttl } else { question.ttl },
+        kind: payload.kind,
+        payload: payload.bytes.clone().into(),
+    })
 }
 
 /// Up to a tenth less than asked for, so that what was filled together does not expire together;

@@ -72,7 +72,7 @@ impl Freshness {
             };
             if found.entries.iter().any(Option::is_some) {
                 match self.look(question).await {
-                    Look::Hit { kind, payload } => return Lease::Landed { kind, payload },
+                    Look::Hit { kind, payload, .. } => return Lease::Landed { kind, payload },
                     Look::Miss(now) if now.flight(question) == flight => {}
                     _ => return Lease::Overtaken,
                 }

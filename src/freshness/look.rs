@@ -12,7 +12,20 @@ use super::{
     glance::{Glance, only_look, proposal},
     rules,
 };
-use crate::store::{StoreError, TagKey, TagProbe, TagState};
+use crate::{
+    near::{Backing, Held, Near},
+    store::{StoreError, TagKey, TagProbe, TagState},
+};
+
+/// When and how the store was asked.
+#[derive(Clone, Copy)]
+struct How {
+    /// No later than that.
+    taken_at: Instant,
+    /// The same on the clock of the feed of changes, if there is one.
+    moment: Option<u64>,
+    looked_twice: bool,
+}
 
 /// An entry whose time is over.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +41,8 @@ pub(crate) enum Look {
     Hit {
         kind: PayloadKind,
         payload: Bytes,
+        /// What keeps it right, if answers are kept in memory.
+        backing: Option<Backing>,
     },
     Miss(Stamps),
     /// An entry whose time is over, and which no write has purged.
@@ -43,6 +58,9 @@ pub(crate) enum Look {
 impl Freshness {
     /// Looks at one question.
     pub(crate) async fn look(&self, question: &Question) -> Look {
+        if let Some(look) = self.look_by_known_stamps(question).await {
+            return look;
+        }
         match self.look_many(std::slice::from_ref(question)).await.pop() {
             Some(look) => look,
             None => Look::Bypass(Bypass::StoreAway),
@@ -58,7 +76,11 @@ impl Freshness {
         {
             return all(Bypass::PurgePending);
         }
-        let taken_at = Instant::now();
+        let how = How {
+            taken_at: Instant::now(),
+            moment: self.near.as_ref().map(Near::moment),
+            looked_twice: false,
+        };
         let mut glance = Glance::default();
         let mut keys = Vec::with_capacity(questions.len());
         for question in questions {
@@ -80,20 +102,25 @@ impl Freshness {
             .zip(entries)
             .map(|(question, bytes)| Sight::of(question, bytes, &glance))
             .collect();
-        let looked_twice = match self.look_again(questions, &sights, &mut glance).await {
-            Ok(looked_twice) => looked_twice,
+        let how = match self.look_again(questions, &sights, &mut glance).await {
+            Ok(looked_twice) => How { looked_twice, ..how },
             Err(error) => return self.unanswered(error, questions),
         };
         for (tag, state) in glance.answers() {
             match state {
-                TagState::Stamp(_) => self.hints.saw_stamp(tag),
+                TagState::Stamp(stamp) => {
+                    self.hints.saw_stamp(tag);
+                    if let (Some(near), Some(moment)) = (&self.near, how.moment) {
+                        near.saw_stamp(tag, *stamp, glance.incarnation, moment);
+                    }
+                }
                 _ => self.hints.saw_no_stamp(tag),
             }
         }
         let looks = questions
             .iter()
             .zip(sights)
-            .map(|(question, sight)| self.judge(question, sight, &glance, (taken_at, looked_twice)))
+            .map(|(question, sight)| self.judge(question, sight, &glance, how))
             .collect();
         // A purge that failed while we were asking has left its tags in the queue.
         if self
@@ -103,6 +130,67 @@ impl Freshness {
             return all(Bypass::PurgePending);
         }
         looks
+    }
+
+    /// Asks for the entry alone, if the stamps of its tags are known well enough. `None` if they are
+    /// not, and for everything but a hit.
+    async fn look_by_known_stamps(&self, question: &Question) -> Option<Look> {
+        let near = self.near.as_ref().filter(|_| !question.fresh && question.also.is_empty())?;
+        if self.queue.holds_back(question.tags.iter()) {
+            return None;
+        }
+        let known = near.stamps(question.tags.iter())?;
+        let found = self.store.read(std::slice::from_ref(&question.key), &[]).await.ok()?;
+        let bytes = found.entries.into_iter().next()??;
+        let entry = Decoded::read(&question.key, &question.tags, &bytes)?;
+        let stamps: Vec<_> = known.stamps.into_iter().map(TagState::Stamp).collect();
+        if found.incarnation != known.incarnation || !entry.holds(known.incarnation, &stamps) {
+            return None;
+        }
+        let mut moment = known.moment;
+        if entry.more().len() > 0 {
+            let known = near.stamps(entry.more()).filter(|known| known.incarnation == found.incarnation)?;
+            let mut stamps = known.stamps.iter().copied().map(TagState::Stamp);
+            // Both are in the order of the entry.
+            let holds = entry.more_hold(|_| stamps.next());
+            moment = moment.min(known.moment);
+            if !holds {
+                return None;
+            }
+        }
+        let now = SystemTime::now();
+        // A purge that failed while we were asking has left its tags in the queue.
+        if entry.late_by(now).is_some() || self.queue.holds_back(question.tags.iter().chain(entry.more())) {
+            return None;
+        }
+        let backing = entry.backing(question, now, known.incarnation, moment);
+        Some(Look::Hit { kind: entry.kind, payload: entry.payload, backing })
+    }
+
+    /// Do the stamps still stand that an answer in memory depends on? One round trip, for those alone.
+    /// `None` if that cannot be said.
+    pub(crate) async fn prove(&self, held: &Held) -> Option<bool> {
+        let near = self.near.as_ref()?;
+        let tags = || held.depends.iter().map(|(tag, _)| tag);
+        if self.queue.holds_back(tags()) {
+            return None;
+        }
+        let moment = near.moment();
+        let probes: Vec<_> = tags().map(only_look).collect();
+        let found = self.store.read(&[], &probes).await.ok()?;
+        let stand = found.tags.len() == held.depends.len()
+            && held.depends.iter().zip(&found.tags).all(|((_, stamp), now)| rules::stands(stamp.get(), *now));
+        // A purge that failed while we were asking has left its tags in the queue.
+        if self.queue.holds_back(tags()) {
+            return None;
+        }
+        if stand && found.incarnation == held.incarnation {
+            held.proven(moment);
+            Some(true)
+        } else {
+            held.refute();
+            Some(false)
+        }
     }
 
     /// The second round trip, if one is needed (then the answer is true): tags that only an entry's content names, and
@@ -142,14 +230,14 @@ impl Freshness {
         Ok(true)
     }
 
-    fn judge(&self, question: &Question, sight: Sight, glance: &Glance, how: (Instant, bool)) -> Look {
+    fn judge(&self, question: &Question, sight: Sight, glance: &Glance, how: How) -> Look {
         if let Sight::Entry(entry) = sight {
             let names_all = question.also.iter().all(|tag| entry.more().any(|there| there == tag));
             // case C3: a purge of one of them may be queued.
             if self.queue.holds_back(entry.more()) {
                 return Look::Bypass(Bypass::PurgePending);
             }
-            if names_all && entry.more_holds(|tag| glance.state_ref(tag)) {
+            if names_all && entry.more_hold(|tag| glance.state(tag)) {
                 if entry.more().len() > 0 {
                     self.hints.saw_more(&question.key, entry.more().cloned().collect());
                 }
@@ -164,15 +252,14 @@ impl Freshness {
     }
 
     /// A valid entry: a hit, unless its time is over.
-    fn in_its_time(
-        &self,
-        question: &Question,
-        entry: Decoded,
-        glance: &Glance,
-        how: (Instant, bool),
-    ) -> Look {
-        let (late_by, kind, payload) = (entry.late_by(SystemTime::now()), entry.kind, entry.payload);
-        let Some((by, since)) = late_by else { return Look::Hit { kind, payload } };
+    fn in_its_time(&self, question: &Question, entry: Decoded, glance: &Glance, how: How) -> Look {
+        let now = SystemTime::now();
+        let Some((by, since)) = entry.late_by(now) else {
+            let backing =
+                how.moment.and_then(|moment| entry.backing(question, now, glance.incarnation, moment));
+            return Look::Hit { kind: entry.kind, payload: entry.payload, backing };
+        };
+        let Decoded { kind, payload, .. } = entry;
         match self.stamps(question, glance, how) {
             Ok(stamps) if by < question.grace.longest() => {
                 Look::Late { kind, payload, stamps, late: Late { by, since } }
@@ -187,10 +274,11 @@ impl Freshness {
         &self,
         question: &Question,
         glance: &Glance,
-        (taken_at, looked_twice): (Instant, bool),
+        How { taken_at, moment, looked_twice }: How,
     ) -> Result<Stamps, Bypass> {
         let mut stamps = Stamps {
             taken_at,
+            moment: moment.unwrap_or(0),
             looked_twice,
             incarnation: glance.incarnation,
             asked: Vec::with_capacity(question.tags.len()),
@@ -229,6 +317,28 @@ impl Freshness {
 enum Sight {
     Entry(Decoded),
     Nothing,
+}
+
+impl Decoded {
+    /// What keeps it right in memory, for what is left of its time.
+    fn backing(
+        &self,
+        question: &Question,
+        now: SystemTime,
+        incarnation: u64,
+        moment: u64,
+    ) -> Option<Backing> {
+        // Whoever filled it may have another clock.
+        let life = self.left(now).min(question.ttl);
+        (!life.is_zero()).then(|| Backing {
+            depends: self.depends(&question.tags),
+            incarnation,
+            moment,
+            life,
+            kind: self.kind,
+            payload: self.payload.clone(),
+        })
+    }
 }
 
 impl Sight {

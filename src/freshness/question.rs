@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::PayloadKind;
-use crate::store::{EntryKey, Stamp, TagKey};
+use crate::{
+    near::Backing,
+    store::{EntryKey, Stamp, TagKey},
+};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -136,6 +139,8 @@ impl std::fmt::Display for Bypass {
 pub(crate) enum Outcome {
     /// From the store.
     Hit,
+    /// From this process's memory.
+    Near,
     /// Loaded, and handed to the store.
     Miss,
     /// By the load of another task that asked for the same at the same time.
@@ -149,6 +154,8 @@ pub(crate) enum Outcome {
 pub(crate) struct Fetched<T> {
     pub(crate) value: T,
     pub(crate) outcome: Outcome,
+    /// What keeps it right, if it may be kept in memory.
+    pub(crate) backing: Option<Backing>,
 }
 
 /// Stamps taken before a load.
@@ -156,6 +163,8 @@ pub(crate) struct Fetched<T> {
 pub(crate) struct Stamps {
     /// No later than when the stamps were read.
     pub(super) taken_at: Instant,
+    /// The same on the clock of the feed of changes.
+    pub(super) moment: u64,
     /// It took two round trips to get them.
     pub(super) looked_twice: bool,
     /// The life of the store that they are from.
@@ -164,6 +173,13 @@ pub(crate) struct Stamps {
     /// Of the further tags that the caller named, in that order; behind them, of those that the
     /// entry's content named when it was last seen.
     pub(super) more: Vec<(TagKey, Stamp)>,
+}
+
+impl<T> Fetched<T> {
+    /// Not to be kept in memory.
+    pub(super) fn passing(value: T, outcome: Outcome) -> Self {
+        Self { value, outcome, backing: None }
+    }
 }
 
 impl Stamps {

@@ -149,6 +149,9 @@ impl PurgeTicket {
         for tag in tags.keys() {
             freshness.hints.saw_no_stamp(tag);
         }
+        if let Some(near) = &freshness.near {
+            near.changed(tags.iter().filter(|(_, label)| **label == 0).map(|(tag, _)| tag));
+        }
         let life = freshness.writing.barrier_life;
         let list = tags.iter().map(|(tag, label)| (tag.clone(), *label)).collect();
         let arm = Arm { writer: self.writer, tags: list, life };
@@ -241,6 +244,9 @@ impl PurgeTicket {
         match self.freshness.store.release(&release).await {
             Ok(_) => {
                 tracing::debug!(tags = release.tags.len(), entries = release.entries.len(), "purged");
+                if let Some(near) = &self.freshness.near {
+                    near.changed(set.tags.iter());
+                }
                 self.set = None;
             }
             Err(error) => {
@@ -265,7 +271,12 @@ impl PurgeTicket {
 impl Drop for PurgeTicket {
     fn drop(&mut self) {
         if let Some(set) = self.set.take().filter(|set| !set.is_empty()) {
+            let here: Vec<_> = self.freshness.near.iter().flat_map(|_| set.tags.iter().cloned()).collect();
             self.freshness.queue.push(set, &self.freshness);
+            // After the purge is queued: what is read from now on is held back.
+            if let Some(near) = &self.freshness.near {
+                near.changed(here.iter());
+            }
         }
         if self.freshness.queue.tickets.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.freshness.queue.empty.notify_waiters();

@@ -29,7 +29,7 @@ enum Verdict {
 
 impl Freshness {
     /// Is it the turn of this hit?
-    pub(super) fn is_sampled(&self) -> bool {
+    pub(crate) fn is_sampled(&self) -> bool {
         let one_in = self.reading.verify_one_in;
         one_in != 0 && self.checks.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(u64::from(one_in))
     }
@@ -53,7 +53,7 @@ impl Freshness {
         L: FnOnce() -> F,
         F: Future<Output = Result<Loaded<T>, E>>,
     {
-        let hit = |value| Fetched { value, outcome: Outcome::Hit };
+        let hit = |value| Fetched::passing(value, Outcome::Hit);
         let Ok(loaded) = load().await else { return hit(value) };
         // An application's own type may be written down in another order each time.
         let Some(now) = loaded.payload.filter(|_| kind != PayloadKind::Custom) else {

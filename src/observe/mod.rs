@@ -5,5 +5,5 @@ mod stats;
 
 pub use explanation::{ExplainedRead, ExplainedWrite, Explanation};
 
-pub(crate) use stats::Counters;
 pub use stats::{CacheStats, TableStats};
+pub(crate) use stats::{Counters, TableCounters};

@@ -21,8 +21,11 @@ const OTHER: &str = "(other)";
 pub struct TableStats {
     /// Cached reads asked for. Always `hits + misses + bypasses`.
     pub reads: u64,
-    /// Answered from the store.
+    /// Answered from the store, or from memory.
     pub hits: u64,
+    /// Hits whose answer was in this process's memory: the store was asked for nothing, or for the
+    /// stamps alone.
+    pub near: u64,
     /// Answered by the database, because no valid entry was there. Includes `joined`.
     pub misses: u64,
     /// Misses answered by the load of another task that asked for the same at the same time.
@@ -67,6 +70,10 @@ pub struct CacheStats {
     pub verified_hits: u64,
     /// Of those, hits that differed from it although no write explains it. Should stay zero for ever.
     pub stale_hits: u64,
+    /// Answers in this process's memory now, see [`CacheBuilder::near`](crate::CacheBuilder::near).
+    pub near_answers: u64,
+    /// About how many bytes they take.
+    pub near_bytes: u64,
     /// Values that were not stored because they are too large or would not come back as they were.
     pub not_stored: u64,
 }
@@ -77,6 +84,7 @@ pub(crate) struct TableCounters {
     hits: AtomicU64,
     misses: AtomicU64,
     joined: AtomicU64,
+    near: AtomicU64,
     bypasses: AtomicU64,
     store_away: AtomicU64,
     pub(crate) writes: AtomicU64,
@@ -98,6 +106,10 @@ impl TableCounters {
         };
         match outcome {
             Outcome::Hit => add(&self.hits),
+            Outcome::Near => {
+                add(&self.hits);
+                add(&self.near);
+            }
             Outcome::Miss => add(&self.misses),
             Outcome::Joined => {
                 add(&self.misses);
@@ -112,12 +124,20 @@ impl TableCounters {
         }
     }
 
+    fn reset(&self) {
+        let Self { hits, misses, joined, near, bypasses, store_away, writes } = self;
+        for counter in [hits, misses, joined, near, bypasses, store_away, writes] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
     fn snapshot(&self) -> TableStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (hits, misses, bypasses) = (get(&self.hits), get(&self.misses), get(&self.bypasses));
         TableStats {
             reads: hits + misses + bypasses,
             hits,
+            near: get(&self.near),
             misses,
             joined: get(&self.joined),
             bypasses,
@@ -147,11 +167,13 @@ impl Counters {
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .iter()
             .map(|(name, counters)| (name.to_string(), counters.snapshot()))
+            .filter(|(_, counted)| *counted != TableStats::default())
             .collect();
         let mut total = TableStats::default();
         for table in tables.values() {
             total.reads += table.reads;
             total.hits += table.hits;
+            total.near += table.near;
             total.misses += table.misses;
             total.joined += table.joined;
             total.bypasses += table.bypasses;
@@ -168,7 +190,10 @@ impl Counters {
     }
 
     pub(crate) fn reset(&self) {
-        self.tables.write().unwrap_or_else(|poisoned| poisoned.into_inner()).clear();
+        // In their places: what is in memory counts without looking its table up.
+        let tables = self.tables.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        tables.values().for_each(|counters| counters.reset());
+        drop(tables);
         self.namespace_purges.store(0, Ordering::Relaxed);
         self.not_stored.store(0, Ordering::Relaxed);
     }

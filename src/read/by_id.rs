@@ -3,22 +3,26 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 use sea_orm::{
     ColumnTrait, Condition, DbErr, EntityTrait, Iterable, ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait,
     QueryFilter, TryIntoModel, Value, sea_query::IntoValueTuple,
 };
+use smallvec::SmallVec;
 
 use super::{
-    CachedQuery,
-    codec::{OneModel, decode, encode},
+    answer::settle,
+    codec::{Codec, OneModel, decode, encode},
+    near::{at_hand, keep, on_proof, spot_of_row},
     question::Reader,
 };
 use crate::{
     Cache, ReadThrough,
     entity::{EntityDescriptor, KeyText, value_text},
-    freshness::{Bypass, Look, Outcome, Question, Stamps},
+    freshness::{Bypass, Fetched, Look, Outcome, Question, Stamps},
+    near::Spot,
 };
 
 /// Keys per IN query; databases bound the number of parameters.
@@ -43,7 +47,7 @@ type Key<E> = <<E as EntityTrait>::PrimaryKey as PrimaryKeyTrait>::ValueType;
 /// }
 /// ```
 #[allow(async_fn_in_trait, reason = "implemented here for every entity, and nowhere else")]
-pub trait CachedEntity: EntityTrait
+pub trait CachedEntity: EntityTrait<Model: Sync>
 where
     Self::ActiveModel: TryIntoModel<Self::Model>,
 {
@@ -58,8 +62,31 @@ where
     where
         Self::Model: Send + Sync,
     {
-        let select = Self::find_by_id(id).cached();
-        async move { select.one(db).await }
+        let row = Self::cached_arc_by_id(id, db);
+        async move { Ok(OneModel::<Self>::unshare(row.await?)) }
+    }
+
+    /// The same, shared: what is in this process's memory is not copied. No statement is built unless
+    /// the database has to be asked.
+    ///
+    /// # Errors
+    /// The database's.
+    fn cached_arc_by_id<C: ReadThrough>(
+        id: impl Into<Key<Self>> + Send,
+        db: &C,
+    ) -> impl Future<Output = Result<Option<Arc<Self::Model>>, DbErr>> + Send
+    where
+        Self::Model: Send + Sync,
+    {
+        let key: SmallVec<[Value; 2]> = id.into().into_value_tuple().into_iter().collect();
+        async move {
+            let spot = spot_of_row::<Self>(db, &key);
+            if let Some(row) = spot.as_ref().and_then(|spot| at_hand::<OneModel<Self>>(db, spot)) {
+                return Ok(row);
+            }
+            // In a box, so that a row from memory does not carry the space for all that follows.
+            Box::pin(by_id::<Self, C>(spot, key.to_vec(), db)).await
+        }
     }
 
     /// Many rows, in the order of the ids and as often as they are asked for; `None` where there is
@@ -84,18 +111,47 @@ where
     }
 }
 
-impl<E: EntityTrait> CachedEntity for E where E::ActiveModel: TryIntoModel<E::Model> {}
+impl<E: EntityTrait<Model: Sync>> CachedEntity for E where E::ActiveModel: TryIntoModel<E::Model> {}
+
+async fn by_id<E, C>(spot: Option<Spot<'_>>, key: Vec<Value>, db: &C) -> Result<Option<Arc<E::Model>>, DbErr>
+where
+    E: EntityTrait<Model: Sync>,
+    E::ActiveModel: TryIntoModel<E::Model>,
+    C: ReadThrough,
+{
+    let cache = db.cache();
+    let schema = db.schema_mark(Instant::now());
+    if let (Some(spot), Some(schema)) = (&spot, schema)
+        && let Some(row) = on_proof::<OneModel<E>>(db, spot, schema).await
+    {
+        return Ok(row);
+    }
+    let entity = cache.inner.registry.entity::<E>();
+    let question = match Reader::of(db).await {
+        Err(reason) => Err(reason),
+        Ok(_) if entity.policy.skip => Err(Bypass::Skipped),
+        Ok(reader) => reader.row(&entity, &key).and_then(|question| question.ok_or(Bypass::Uncacheable)),
+    };
+    let load = || E::find().filter(any_of::<E>(&[&key])).one(db.source());
+    settle::<OneModel<E>, _, _, _>(
+        db,
+        (spot.as_ref(), schema),
+        question,
+        (Some(&entity), &entity.folded),
+        load,
+    )
+    .await
+}
 
 async fn by_ids<E, C>(keys: Vec<Vec<Value>>, db: &C) -> Result<Vec<Option<E::Model>>, DbErr>
 where
-    E: EntityTrait,
+    E: EntityTrait<Model: Sync>,
     E::ActiveModel: TryIntoModel<E::Model>,
-    E::Model: Send + Sync,
     C: ReadThrough,
 {
     let cache = db.cache();
     let entity = cache.inner.registry.entity::<E>();
-    let counters = cache.inner.counters.table(&entity.table.to_lowercase());
+    let counters = cache.inner.counters.table(&entity.folded);
     // Each key once; `places` says where the answers go.
     let mut distinct: Vec<Vec<Value>> = Vec::new();
     let mut index: HashMap<Vec<Value>, usize> = HashMap::new();
@@ -109,21 +165,34 @@ where
         })
         .collect();
 
+    let schema = db.schema_mark(Instant::now());
     let mut rows: Vec<Option<E::Model>> = vec![None; distinct.len()];
-    let mut missing: Vec<(usize, Option<(Question, Stamps)>)> = Vec::new();
-    match questions(db, &entity, &distinct).await {
-        Err(reason) => {
-            distinct.iter().for_each(|_| counters.count(Outcome::Bypass(reason)));
-            missing.extend((0..distinct.len()).map(|position| (position, None)));
+    let mut asked = Vec::new();
+    for (position, key) in distinct.iter().enumerate() {
+        let spot = spot_of_row::<E>(db, key);
+        match spot.and_then(|spot| at_hand::<OneModel<E>>(db, &spot)) {
+            Some(row) => rows[position] = OneModel::<E>::unshare(row),
+            None => asked.push(position),
         }
+    }
+    let mut missing: Vec<(usize, Option<(Question, Stamps)>)> = Vec::new();
+    match questions(db, &entity, asked.iter().map(|position| &distinct[*position][..])).await {
+        Err(reason) => {
+            asked.iter().for_each(|_| counters.count(Outcome::Bypass(reason)));
+            missing.extend(asked.into_iter().map(|position| (position, None)));
+        }
+        Ok(_) if asked.is_empty() => {}
         Ok(questions) => {
             let looks = cache.inner.freshness.look_many(&questions).await;
-            for ((position, look), question) in looks.into_iter().enumerate().zip(questions) {
+            for ((position, look), question) in asked.into_iter().zip(looks).zip(questions) {
                 match look {
-                    Look::Hit { kind, payload } => match decode::<OneModel<E>>(kind, &payload) {
+                    Look::Hit { kind, payload, backing } => match decode::<OneModel<E>>(kind, &payload) {
                         Some(row) => {
                             counters.count(Outcome::Hit);
-                            rows[position] = row;
+                            let mut fetched = Fetched { value: row, outcome: Outcome::Hit, backing };
+                            let spot = spot_of_row::<E>(db, &distinct[position]);
+                            keep::<OneModel<E>>(db, spot.as_ref(), schema, &counters, &mut fetched);
+                            rows[position] = OneModel::<E>::unshare(fetched.value);
                         }
                         None => {
                             counters.count(Outcome::Miss);
@@ -162,13 +231,13 @@ where
 async fn questions<C: ReadThrough>(
     db: &C,
     entity: &Arc<EntityDescriptor>,
-    keys: &[Vec<Value>],
+    keys: impl Iterator<Item = &'_ [Value]>,
 ) -> Result<Vec<Question>, Bypass> {
     let reader = Reader::of(db).await?;
     if entity.policy.skip {
         return Err(Bypass::Skipped);
     }
-    keys.iter().map(|key| reader.row(entity, key)?.ok_or(Bypass::Uncacheable)).collect()
+    keys.map(|key| reader.row(entity, key)?.ok_or(Bypass::Uncacheable)).collect()
 }
 
 pub(crate) fn payload<E>(
@@ -177,7 +246,7 @@ pub(crate) fn payload<E>(
     row: &Option<E::Model>,
 ) -> Option<crate::freshness::Payload>
 where
-    E: EntityTrait,
+    E: EntityTrait<Model: Sync>,
     E::ActiveModel: TryIntoModel<E::Model>,
 {
     match encode::<OneModel<E>>(row, &cache.inner, Some(entity)) {

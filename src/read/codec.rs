@@ -1,6 +1,6 @@
 //! What a query answers, as a payload: which codec writes it is decided by the query's type.
 
-use std::{fmt::Write as _, marker::PhantomData};
+use std::{any::Any, fmt::Write as _, marker::PhantomData, sync::Arc};
 
 use bytes::Bytes;
 use sea_orm::{EntityTrait, IdenStatic, Iterable, ModelTrait};
@@ -14,6 +14,7 @@ use crate::{
         same_optionals, value_text,
     },
     freshness::{Payload, PayloadKind},
+    near::{Backing, Held},
     store::TagKey,
 };
 
@@ -21,8 +22,11 @@ use crate::{
 const MOST_CONTENT_TAGS: usize = 16;
 
 /// Writes and reads the answer of one kind of query.
-pub(crate) trait Codec {
+pub(crate) trait Codec: 'static {
     type Value;
+
+    /// The answer as it is kept in memory and handed around: shared where it can be.
+    type Shared: Send;
 
     /// Part of the query's key: two kinds of answers never share an entry.
     const NAME: &'static str;
@@ -33,6 +37,16 @@ pub(crate) trait Codec {
     fn write(value: &Self::Value, writer: &mut RowWriter) -> Result<PayloadKind, CodecError>;
 
     fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError>;
+
+    fn share(value: Self::Value) -> Self::Shared;
+
+    fn unshare(shared: Self::Shared) -> Self::Value;
+
+    /// What is kept of the answer in memory.
+    fn keep(shared: &Self::Shared, backing: &Backing) -> Box<dyn Any + Send + Sync>;
+
+    /// What was kept.
+    fn kept(held: &Held) -> Option<Self::Shared>;
 
     /// Writes the value down as its `Debug` says it, if it has one.
     fn debug(_value: &Self::Value, _out: &mut Looks) {}
@@ -141,11 +155,11 @@ pub(crate) fn encode<C: Codec>(
     Ok(Payload { kind, bytes, more, depends_on_family })
 }
 
-pub(crate) fn decode<C: Codec>(kind: PayloadKind, payload: &Bytes) -> Option<C::Value> {
+pub(crate) fn decode<C: Codec>(kind: PayloadKind, payload: &Bytes) -> Option<C::Shared> {
     let mut reader = RowReader::new(payload);
     let value = C::read(kind, &mut reader).ok()?;
     reader.finish().ok()?;
-    Some(value)
+    Some(C::share(value))
 }
 
 /// The declared tags, filled in from the rows; or "too many".
@@ -215,6 +229,7 @@ pub(crate) struct OneModel<E>(PhantomData<E>);
 
 impl<E: Rebuild> Codec for OneModel<E> {
     type Value = Option<E::Model>;
+    type Shared = Option<Arc<E::Model>>;
     const NAME: &'static str = "one";
 
     fn fingerprint(registry: &Registry) -> Fingerprint {
@@ -235,6 +250,22 @@ impl<E: Rebuild> Codec for OneModel<E> {
         reader.model::<E>().map(Some)
     }
 
+    fn share(value: Self::Value) -> Self::Shared {
+        value.map(Arc::new)
+    }
+
+    fn unshare(shared: Self::Shared) -> Self::Value {
+        shared.map(Arc::unwrap_or_clone)
+    }
+
+    fn keep(shared: &Self::Shared, _: &Backing) -> Box<dyn Any + Send + Sync> {
+        Box::new(shared.clone())
+    }
+
+    fn kept(held: &Held) -> Option<Self::Shared> {
+        held.value::<Self::Shared>().cloned()
+    }
+
     fn debug(value: &Self::Value, out: &mut Looks) {
         let _ = write!(out, "{value:?}");
     }
@@ -251,6 +282,7 @@ pub(crate) struct AllModels<E>(PhantomData<E>);
 
 impl<E: Rebuild> Codec for AllModels<E> {
     type Value = Vec<E::Model>;
+    type Shared = Arc<Self::Value>;
     const NAME: &'static str = "all";
 
     fn fingerprint(registry: &Registry) -> Fingerprint {
@@ -265,6 +297,22 @@ impl<E: Rebuild> Codec for AllModels<E> {
     fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
         rows_only(kind, PayloadKind::Rows)?;
         read_many(reader, |reader| reader.model::<E>())
+    }
+
+    fn share(value: Self::Value) -> Self::Shared {
+        Arc::new(value)
+    }
+
+    fn unshare(shared: Self::Shared) -> Self::Value {
+        Arc::unwrap_or_clone(shared)
+    }
+
+    fn keep(shared: &Self::Shared, _: &Backing) -> Box<dyn Any + Send + Sync> {
+        Box::new(shared.clone())
+    }
+
+    fn kept(held: &Held) -> Option<Self::Shared> {
+        held.value::<Self::Shared>().cloned()
     }
 
     fn debug(value: &Self::Value, out: &mut Looks) {
@@ -298,6 +346,7 @@ pub(crate) struct OnePair<E, F>(PhantomData<(E, F)>);
 
 impl<E: Rebuild, F: Rebuild> Codec for OnePair<E, F> {
     type Value = Option<(E::Model, Option<F::Model>)>;
+    type Shared = Arc<Self::Value>;
     const NAME: &'static str = "one pair";
 
     fn fingerprint(registry: &Registry) -> Fingerprint {
@@ -318,6 +367,22 @@ impl<E: Rebuild, F: Rebuild> Codec for OnePair<E, F> {
         Pair::<E, F>::read_pair(reader).map(Some)
     }
 
+    fn share(value: Self::Value) -> Self::Shared {
+        Arc::new(value)
+    }
+
+    fn unshare(shared: Self::Shared) -> Self::Value {
+        Arc::unwrap_or_clone(shared)
+    }
+
+    fn keep(shared: &Self::Shared, _: &Backing) -> Box<dyn Any + Send + Sync> {
+        Box::new(shared.clone())
+    }
+
+    fn kept(held: &Held) -> Option<Self::Shared> {
+        held.value::<Self::Shared>().cloned()
+    }
+
     fn debug(value: &Self::Value, out: &mut Looks) {
         let _ = write!(out, "{value:?}");
     }
@@ -334,6 +399,7 @@ pub(crate) struct AllPairs<E, F>(PhantomData<(E, F)>);
 
 impl<E: Rebuild, F: Rebuild> Codec for AllPairs<E, F> {
     type Value = Vec<(E::Model, Option<F::Model>)>;
+    type Shared = Arc<Self::Value>;
     const NAME: &'static str = "pairs";
 
     fn fingerprint(registry: &Registry) -> Fingerprint {
@@ -350,6 +416,22 @@ impl<E: Rebuild, F: Rebuild> Codec for AllPairs<E, F> {
         read_many(reader, Pair::<E, F>::read_pair)
     }
 
+    fn share(value: Self::Value) -> Self::Shared {
+        Arc::new(value)
+    }
+
+    fn unshare(shared: Self::Shared) -> Self::Value {
+        Arc::unwrap_or_clone(shared)
+    }
+
+    fn keep(shared: &Self::Shared, _: &Backing) -> Box<dyn Any + Send + Sync> {
+        Box::new(shared.clone())
+    }
+
+    fn kept(held: &Held) -> Option<Self::Shared> {
+        held.value::<Self::Shared>().cloned()
+    }
+
     fn debug(value: &Self::Value, out: &mut Looks) {
         let _ = write!(out, "{value:?}");
     }
@@ -364,6 +446,7 @@ pub(crate) struct Families<E, F>(PhantomData<(E, F)>);
 
 impl<E: Rebuild, F: Rebuild> Codec for Families<E, F> {
     type Value = Vec<(E::Model, Vec<F::Model>)>;
+    type Shared = Arc<Self::Value>;
     const NAME: &'static str = "families";
 
     fn fingerprint(registry: &Registry) -> Fingerprint {
@@ -385,6 +468,22 @@ impl<E: Rebuild, F: Rebuild> Codec for Families<E, F> {
         })
     }
 
+    fn share(value: Self::Value) -> Self::Shared {
+        Arc::new(value)
+    }
+
+    fn unshare(shared: Self::Shared) -> Self::Value {
+        Arc::unwrap_or_clone(shared)
+    }
+
+    fn keep(shared: &Self::Shared, _: &Backing) -> Box<dyn Any + Send + Sync> {
+        Box::new(shared.clone())
+    }
+
+    fn kept(held: &Held) -> Option<Self::Shared> {
+        held.value::<Self::Shared>().cloned()
+    }
+
     fn debug(value: &Self::Value, out: &mut Looks) {
         let _ = write!(out, "{value:?}");
     }
@@ -397,8 +496,9 @@ impl<E: Rebuild, F: Rebuild> Codec for Families<E, F> {
 /// A value of the user's own type, through serde.
 pub(crate) struct Custom<T>(PhantomData<T>);
 
-impl<T: Serialize + DeserializeOwned> Codec for Custom<T> {
+impl<T: Serialize + DeserializeOwned + Send + 'static> Codec for Custom<T> {
     type Value = T;
+    type Shared = Self::Value;
     const NAME: &'static str = "custom";
 
     fn fingerprint(_: &Registry) -> Fingerprint {
@@ -415,6 +515,24 @@ impl<T: Serialize + DeserializeOwned> Codec for Custom<T> {
         reader.custom()
     }
 
+    fn share(value: Self::Value) -> Self::Shared {
+        value
+    }
+
+    fn unshare(shared: Self::Shared) -> Self::Value {
+        shared
+    }
+
+    /// Packed: nobody says that it can be shared, or copied.
+    fn keep(_: &Self::Shared, backing: &Backing) -> Box<dyn Any + Send + Sync> {
+        Box::new((backing.kind, backing.payload.clone()))
+    }
+
+    fn kept(held: &Held) -> Option<Self::Shared> {
+        let (kind, payload) = held.value::<(PayloadKind, Bytes)>()?;
+        decode::<Self>(*kind, payload)
+    }
+
     fn same(value: &Self::Value, back: &Self::Value) -> bool {
         same_optionals(value, back)
     }
@@ -424,8 +542,9 @@ impl<T: Serialize + DeserializeOwned> Codec for Custom<T> {
 /// option is not no row.
 pub(crate) struct OneCustom<T>(PhantomData<T>);
 
-impl<T: Serialize + DeserializeOwned> Codec for OneCustom<T> {
+impl<T: Serialize + DeserializeOwned + Send + 'static> Codec for OneCustom<T> {
     type Value = Option<T>;
+    type Shared = Self::Value;
     const NAME: &'static str = "one custom";
 
     fn fingerprint(_: &Registry) -> Fingerprint {
@@ -444,6 +563,24 @@ impl<T: Serialize + DeserializeOwned> Codec for OneCustom<T> {
         }
         rows_only(kind, PayloadKind::Custom)?;
         reader.custom().map(Some)
+    }
+
+    fn share(value: Self::Value) -> Self::Shared {
+        value
+    }
+
+    fn unshare(shared: Self::Shared) -> Self::Value {
+        shared
+    }
+
+    /// Packed: nobody says that it can be shared, or copied.
+    fn keep(_: &Self::Shared, backing: &Backing) -> Box<dyn Any + Send + Sync> {
+        Box::new((backing.kind, backing.payload.clone()))
+    }
+
+    fn kept(held: &Held) -> Option<Self::Shared> {
+        let (kind, payload) = held.value::<(PayloadKind, Bytes)>()?;
+        decode::<Self>(*kind, payload)
     }
 
     fn same(value: &Self::Value, back: &Self::Value) -> bool {

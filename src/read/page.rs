@@ -1,5 +1,7 @@
 //! Cached pages.
 
+use std::sync::Arc;
+
 use sea_orm::{DbErr, ItemsAndPagesNumber, PaginatorTrait, Select};
 
 use super::{CachedSelect, select::models};
@@ -39,7 +41,8 @@ where
     pub async fn fetch_page(&self, page: u64) -> Result<Vec<E::Model>, DbErr> {
         let capture = Capture::new(self.db.get_database_backend());
         self.select.query.clone().paginate(&capture, self.page_size).fetch_page(page).await?;
-        models::<E, C>(self.db, &capture.statement()?, &self.select.options).await
+        let rows = models::<E, C>(self.db, &capture.statement()?, &self.select.options).await?;
+        Ok(Arc::unwrap_or_clone(rows))
     }
 
     /// How many rows there are. One round trip on a hit.

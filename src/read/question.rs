@@ -29,6 +29,14 @@ pub(crate) struct ReadOptions {
     pub(crate) stale_if_error: Option<TtlSpec>,
 }
 
+impl ReadOptions {
+    /// May the answer be in memory? An answer there does not say which tags callers have given it.
+    pub(super) fn of_memory(&self, cache: &Cache) -> bool {
+        let stored = |spec| cache.inner.config.ttl(spec) >= Duration::from_millis(1);
+        self.tags.is_empty() && self.ttl.is_none_or(stored)
+    }
+}
+
 /// A read about to be answered.
 pub(crate) struct Request<'a> {
     pub(crate) statement: &'a Statement,

@@ -10,7 +10,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     answer::answer,
-    codec::{AllModels, AllPairs, Custom, Families, OneCustom, OneModel, OnePair},
+    codec::{AllModels, AllPairs, Codec, Custom, Families, OneCustom, OneModel, OnePair},
+    near::{spot_of_answer, spot_of_row},
     question::{ReadOptions, Request},
 };
 use crate::{
@@ -109,7 +110,20 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
     /// # Errors
     /// The database's.
     pub async fn one<C: ReadThrough>(self, db: &C) -> Result<Option<E::Model>, DbErr> {
+        Ok(OneModel::<E>::unshare(self.one_arc(db).await?))
+    }
+
+    /// The same as [`one`](Self::one), shared: what is in this process's memory is not copied.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn one_arc<C: ReadThrough>(self, db: &C) -> Result<Option<Arc<E::Model>>, DbErr> {
         let (statement, entity, by_key) = one_request::<E, C>(self.query, db);
+        let spot = match &by_key {
+            Some(key) if self.options.of_memory(db.cache()) => spot_of_row::<E>(db, key),
+            Some(_) => None,
+            None => spot_of_answer::<OneModel<E>>(db, &statement, &self.options),
+        };
         let request = Request {
             statement: &statement,
             row: by_key.as_deref(),
@@ -121,7 +135,7 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
             let row = db.source().query_one_raw(statement.clone()).await?;
             row.map(|row| sea_orm::FromQueryResult::from_query_result(&row, "")).transpose()
         };
-        answer::<OneModel<E>, _, _, _>(db, request, load).await
+        answer::<OneModel<E>, _, _, _>(db, spot, request, load).await
     }
 
     /// The first row, or [`DbErr::RecordNotFound`].
@@ -138,6 +152,14 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
     /// # Errors
     /// The database's.
     pub async fn all<C: ReadThrough>(self, db: &C) -> Result<Vec<E::Model>, DbErr> {
+        Ok(AllModels::<E>::unshare(self.all_arc(db).await?))
+    }
+
+    /// The same as [`all`](Self::all), shared: what is in this process's memory is not copied.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn all_arc<C: ReadThrough>(self, db: &C) -> Result<Arc<Vec<E::Model>>, DbErr> {
         let statement = self.query.build(db.get_database_backend());
         models::<E, C>(db, &statement, &self.options).await
     }
@@ -161,7 +183,8 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
             options: &self.options,
         };
         let load = || async { self.query.paginate(db.source(), 1).num_items().await };
-        answer::<Custom<u64>, _, _, _>(db, request, load).await
+        let spot = spot_of_answer::<Custom<u64>>(db, &statement, &self.options);
+        answer::<Custom<u64>, _, _, _>(db, spot, request, load).await
     }
 }
 
@@ -183,14 +206,15 @@ pub(super) async fn models<E: Rebuild, C: ReadThrough>(
     db: &C,
     statement: &Statement,
     options: &ReadOptions,
-) -> Result<Vec<E::Model>, DbErr> {
+) -> Result<Arc<Vec<E::Model>>, DbErr> {
+    let spot = spot_of_answer::<AllModels<E>>(db, statement, options);
     let entity = Some(db.cache().inner.registry.entity::<E>());
     let request = Request { statement, row: None, entity, joined: None, options };
     let load = || async {
         let rows = db.source().query_all_raw(statement.clone()).await?;
         rows.iter().map(|row| sea_orm::FromQueryResult::from_query_result(row, "")).collect()
     };
-    answer::<AllModels<E>, _, _, _>(db, request, load).await
+    answer::<AllModels<E>, _, _, _>(db, spot, request, load).await
 }
 
 /// The text of `find_by_id(...).one()`, with how many of its first values are the key.
@@ -218,7 +242,9 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
         let registry = &db.cache().inner.registry;
         let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
-        answer::<OnePair<E, F>, _, _, _>(db, request, || self.query.one(db.source())).await
+        let spot = spot_of_answer::<OnePair<E, F>>(db, &statement, &self.options);
+        let load = || self.query.one(db.source());
+        Ok(OnePair::<E, F>::unshare(answer::<OnePair<E, F>, _, _, _>(db, spot, request, load).await?))
     }
 
     /// All rows of the join.
@@ -230,7 +256,9 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
         let registry = &db.cache().inner.registry;
         let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
-        answer::<AllPairs<E, F>, _, _, _>(db, request, || self.query.all(db.source())).await
+        let spot = spot_of_answer::<AllPairs<E, F>>(db, &statement, &self.options);
+        let load = || self.query.all(db.source());
+        Ok(AllPairs::<E, F>::unshare(answer::<AllPairs<E, F>, _, _, _>(db, spot, request, load).await?))
     }
 }
 
@@ -244,14 +272,16 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwoMany<E, F>> {
         let registry = &db.cache().inner.registry;
         let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
-        answer::<Families<E, F>, _, _, _>(db, request, || self.query.all(db.source())).await
+        let spot = spot_of_answer::<Families<E, F>>(db, &statement, &self.options);
+        let load = || self.query.all(db.source());
+        Ok(Families::<E, F>::unshare(answer::<Families<E, F>, _, _, _>(db, spot, request, load).await?))
     }
 }
 
 impl<S> CachedSelect<Selector<S>>
 where
     S: SelectorTrait + Send,
-    S::Item: Serialize + DeserializeOwned + Send,
+    S::Item: Serialize + DeserializeOwned + Send + 'static,
 {
     /// The first row.
     ///
@@ -267,7 +297,8 @@ where
             let row = db.source().query_one_raw(statement.clone()).await?;
             row.map(S::from_raw_query_result).transpose()
         };
-        answer::<OneCustom<S::Item>, _, _, _>(db, request, load).await
+        let spot = spot_of_answer::<OneCustom<S::Item>>(db, &statement, &self.options);
+        answer::<OneCustom<S::Item>, _, _, _>(db, spot, request, load).await
     }
 
     /// All rows.
@@ -282,6 +313,7 @@ where
             let rows = db.source().query_all_raw(statement.clone()).await?;
             rows.into_iter().map(S::from_raw_query_result).collect()
         };
-        answer::<Custom<Vec<S::Item>>, _, _, _>(db, request, load).await
+        let spot = spot_of_answer::<Custom<Vec<S::Item>>>(db, &statement, &self.options);
+        answer::<Custom<Vec<S::Item>>, _, _, _>(db, spot, request, load).await
     }
 }

@@ -40,7 +40,31 @@ pub(crate) struct SchemaWatch {
     /// One learns, the others wait.
     learning: tokio::sync::Mutex<()>,
     refreshing: AtomicBool,
+    /// The same as `state`, as far as it takes no lock to say that nothing is new.
+    settled: Settled,
     surroundings: Arc<dyn Surroundings>,
+}
+
+struct Settled {
+    off: AtomicBool,
+    base: Instant,
+    /// One more than the count of changes when what is known was learned; zero: nothing is.
+    at: AtomicU64,
+    /// Until when that need not be learned anew, in milliseconds since `base`.
+    until: AtomicU64,
+}
+
+impl Settled {
+    fn new() -> Self {
+        let (at, until) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { off: AtomicBool::new(false), base: Instant::now(), at, until }
+    }
+
+    fn at(&self, changes: u64) {
+        let until = (self.base.elapsed() + FRESH_FOR).as_millis();
+        self.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Release);
+        self.at.store(changes + 1, Ordering::Release);
+    }
 }
 
 #[derive(Default)]
@@ -65,17 +89,30 @@ impl SchemaWatch {
             changes: AtomicU64::new(0),
             learning: tokio::sync::Mutex::new(()),
             refreshing: AtomicBool::new(false),
+            settled: Settled::new(),
             surroundings,
         }
     }
 
     /// Nothing is learned from now on.
     pub(crate) fn switch_off(&self) {
+        self.settled.off.store(true, Ordering::Release);
         self.write().off = true;
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A number for the schema that is known, if it need not be learned anew: what was asked with the
+    /// same number was asked of the same schema. Takes no lock.
+    pub(crate) fn mark(&self, now: Instant) -> Option<u64> {
+        let changes = self.changes();
+        let Settled { off, base, at, until } = &self.settled;
+        let fresh =
+            || now.saturating_duration_since(*base).as_millis() < u128::from(until.load(Ordering::Acquire));
+        (off.load(Ordering::Acquire) || at.load(Ordering::Acquire) == changes + 1 && fresh())
+            .then_some(changes)
     }
 
     /// A statement that may change the schema was sent, or has ended.
@@ -122,6 +159,7 @@ impl SchemaWatch {
                     let mut state = self.write();
                     state.failed = None;
                     let known = Known { schema: schema.clone(), at: Instant::now(), changes };
+                    self.settled.at(changes);
                     state.known.replace(known)
                 };
                 let is_other = before.as_ref().map(|known| known.schema != schema);

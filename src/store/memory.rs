@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, RwLock},
     time::{Duration, Instant},
 };
 
@@ -15,8 +15,8 @@ use moka::{
 };
 
 use super::{
-    Arm, Cell, EntryKey, EntryWrite, Found, Release, Store, StoreError, TagKey, TagProbe, TagState,
-    whole_millis,
+    Arm, Cell, EntryKey, EntryWrite, Found, Release, Store, StoreError, TagKey, TagListener, TagProbe,
+    TagState, Watch, whole_millis,
 };
 
 /// Tags held at most. They are small, and kept apart from the entries, so that a flood of entries
@@ -31,8 +31,35 @@ const TAGS: u64 = 1_000_000;
 pub struct MemoryStore {
     entries: Cache<String, Kept<Bytes>>,
     tags: Cache<String, Cell>,
+    /// Who is told of purges, and of marks that writers leave.
+    // A std lock: held for a list operation, never across an await.
+    listeners: RwLock<Vec<Arc<dyn TagListener>>>,
     /// Where the clock of the cells begins.
     since: Instant,
+}
+
+/// A listener that is told of changes until this is dropped.
+struct Listening<'a> {
+    store: &'a MemoryStore,
+    listener: Arc<dyn TagListener>,
+}
+
+impl<'a> Listening<'a> {
+    fn new(store: &'a MemoryStore, listener: Arc<dyn TagListener>) -> Self {
+        store.listeners.write().unwrap_or_else(|poisoned| poisoned.into_inner()).push(listener.clone());
+        // What changed before was not told.
+        listener.lost();
+        Self { store, listener }
+    }
+}
+
+impl Drop for Listening<'_> {
+    fn drop(&mut self) {
+        let mut listeners = self.store.listeners.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        listeners.retain(|there| !Arc::ptr_eq(there, &self.listener));
+        drop(listeners);
+        self.listener.lost();
+    }
 }
 
 /// A value and when its life ends.
@@ -117,6 +144,7 @@ impl MemoryStore {
         Self {
             entries: Cache::builder().max_capacity(bytes).weigher(weigh).expire_after(AtEndOfLife).build(),
             tags: Cache::builder().max_capacity(TAGS).expire_after(WhenNothingIsLeft { since }).build(),
+            listeners: RwLock::default(),
             since,
         }
     }
@@ -137,6 +165,11 @@ impl MemoryStore {
             });
         }
         state
+    }
+
+    fn tell(&self, tag: &TagKey) {
+        let listeners = self.listeners.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        listeners.iter().for_each(|listener| listener.changed(tag.as_str().as_bytes()));
     }
 
     /// A tag that makes room for others.
@@ -200,6 +233,7 @@ impl Store for MemoryStore {
         let (life, mut stood) = (whole_millis(arm.life), 0);
         for (tag, unless) in &arm.tags {
             self.change(tag, |cell, now| stood += usize::from(cell.arm(arm.writer, *unless, life, now)));
+            self.tell(tag);
         }
         Ok(stood)
     }
@@ -211,6 +245,7 @@ impl Store for MemoryStore {
             self.change(tag, |cell, now| {
                 stood += usize::from(cell.release(release.writer, *fate, settle, now));
             });
+            self.tell(tag);
         }
         for entry in &release.entries {
             self.entries.invalidate(entry.as_str());
@@ -242,6 +277,15 @@ impl Store for MemoryStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn watch(&self, watch: &Watch, listener: Arc<dyn TagListener>) -> StoreError {
+        let _listening = Listening::new(self, listener.clone());
+        loop {
+            // Whoever changes a tag has told of it before his call returns.
+            listener.complete_until(Instant::now());
+            tokio::time::sleep(watch.pace).await;
+        }
     }
 
     fn outlives_the_process(&self) -> bool {

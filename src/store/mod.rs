@@ -8,6 +8,7 @@ mod cell;
 mod conformance;
 #[cfg(all(test, unix, feature = "redis"))]
 mod faults;
+mod feed;
 mod key;
 #[cfg(test)]
 mod likeness;
@@ -18,13 +19,14 @@ mod tag;
 #[cfg(all(test, unix, feature = "redis"))]
 mod testbed;
 
-use std::{fmt::Debug, time::Duration};
+use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
 pub(crate) use cell::Cell;
 pub use cell::Fate;
+pub use feed::{TagListener, Watch};
 pub use key::{EntryKey, TagKey};
 pub use memory::MemoryStore;
 pub use tag::{Stamp, TagState, WriterId};
@@ -153,6 +155,17 @@ pub trait Store: Debug + Send + Sync + 'static {
     /// Resolves when the store is usable (again), so that delayed purges are delivered at once
     /// instead of at the next attempt. A store that is never away need not implement it.
     async fn recovered(&self) {}
+
+    /// Tells the listener of every change of a tag, from now on and for as long as this future is
+    /// polled; connects again by itself. Ready only if that cannot be had, with the reason.
+    ///
+    /// A tag that is made absent is a change even if it is absent by then. Which changes come together
+    /// does not matter, only that none is left out of what
+    /// [`complete_until`](TagListener::complete_until) says.
+    async fn watch(&self, watch: &Watch, listener: Arc<dyn TagListener>) -> StoreError {
+        let _ = (watch, listener);
+        StoreError::Refused { operation: "a feed of changes", reason: "not offered by this store".to_owned() }
+    }
 
     /// Does what it keeps outlive this process? Then a writer that is killed leaves its marks behind.
     fn outlives_the_process(&self) -> bool {

@@ -31,6 +31,7 @@ mod keys_and_formats;
 mod late_fills;
 mod leases;
 mod lost_data;
+mod near;
 mod outages;
 mod processes;
 mod race;

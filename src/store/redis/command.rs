@@ -138,6 +138,23 @@ pub(super) fn lease(key: &EntryKey, life: Duration) -> Pipeline {
     pipeline
 }
 
+/// A key that is written to be told of it.
+pub(super) fn beat(key: &str, life: Duration) -> Pipeline {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("SET").arg(key).arg("").arg("PX").arg(whole_millis(life));
+    pipeline
+}
+
+/// From now on this connection is told of every key that changes and begins with one of these.
+pub(super) fn track(prefixes: &[String], own: &str) -> Pipeline {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("CLIENT").arg("TRACKING").arg("ON").arg("BCAST");
+    for prefix in prefixes.iter().map(String::as_str).chain([own]) {
+        pipeline.arg("PREFIX").arg(prefix);
+    }
+    pipeline
+}
+
 pub(super) fn ping() -> Pipeline {
     let mut pipeline = redis::pipe();
     pipeline.cmd("PING");

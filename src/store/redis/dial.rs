@@ -60,6 +60,31 @@ impl Dialer {
         }
     }
 
+    /// A connection on which the server may speak unasked; `hear` is called for each time it does, and
+    /// once when the connection ends.
+    pub(super) async fn dial_for_pushes(
+        &self,
+        hear: impl Fn(&PushInfo) + Send + Sync + 'static,
+    ) -> Result<MultiplexedConnection, String> {
+        let config = plain_config().set_push_sender(move |push: PushInfo| {
+            hear(&push);
+            Ok::<_, SendError>(())
+        });
+        let dial = async {
+            let connect = self.resp3.get_multiplexed_async_connection_with_config(&config);
+            let mut connection = connect.await.map_err(|error| reply::failure(&error))?;
+            let question = command::introduction(true);
+            let answer = connection.send_packed_commands(&question, 0, question.len()).await;
+            // Not a replica: it may be behind what purges have said to the primary.
+            reply::introduced(answer.map_err(|error| reply::failure(&error))?)?;
+            Ok(connection)
+        };
+        match timeout(self.connect_timeout, dial).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(format!("no connection within {:?}", self.connect_timeout)),
+        }
+    }
+
     async fn dial_patiently(
         &self,
         on_loss: impl Fn() + Send + Sync + 'static,
@@ -78,11 +103,7 @@ impl Dialer {
         &self,
         on_loss: impl Fn() + Send + Sync + 'static,
     ) -> Result<MultiplexedConnection, RedisError> {
-        let config = AsyncConnectionConfig::new()
-            // Each call has its own limit, and so has the whole of this function.
-            .set_connection_timeout(None)
-            .set_response_timeout(None)
-            .set_pipeline_buffer_size(QUEUE);
+        let config = plain_config();
         let with_pushes = config.clone().set_push_sender(move |push: PushInfo| {
             if push.kind == PushKind::Disconnection {
                 on_loss();
@@ -96,6 +117,14 @@ impl Dialer {
             outcome => outcome,
         }
     }
+}
+
+fn plain_config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        // Each call has its own limit, and so has each way to connect.
+        .set_connection_timeout(None)
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(QUEUE)
 }
 
 /// Could RESP2 do better? Servers without HELLO refuse it in many ways, and some proxies just hang

@@ -5,6 +5,7 @@ mod breaker;
 mod command;
 mod config;
 mod dial;
+mod feed;
 mod reply;
 mod supervisor;
 #[cfg(all(test, unix))]
@@ -13,7 +14,10 @@ mod tests;
 use std::{
     collections::BTreeSet,
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,10 +28,14 @@ pub use config::RedisConfig;
 
 use self::{
     command::Naming,
+    dial::Dialer,
     reply::{Extension, Introduction},
     supervisor::Supervisor,
 };
-use super::{Arm, EntryKey, EntryWrite, Found, Release, Store, StoreError, StoreState, TagKey, TagProbe};
+use super::{
+    Arm, EntryKey, EntryWrite, Found, Release, Store, StoreError, StoreState, TagKey, TagListener, TagProbe,
+    Watch,
+};
 
 /// A step through the key space may take longer than a query would wait: it is an operator's tool.
 const SCAN_STEP_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,6 +46,8 @@ const SCAN_STEP_TIMEOUT: Duration = Duration::from_secs(2);
 /// own, and fails at once while the server is known to be away. The connection repairs itself.
 pub struct RedisStore {
     supervisor: Supervisor,
+    /// For the feed of changes, which has a connection of its own.
+    dialer: Dialer,
     read_timeout: Duration,
     write_timeout: Duration,
     /// The server knows `PEXPIRE ... GT` (Redis 7, Valkey), as far as we know.
@@ -56,6 +66,7 @@ impl RedisStore {
         let plan = config.plan()?;
         Ok(Self {
             supervisor: Supervisor::start(&plan).await?,
+            dialer: Dialer::new(&plan)?,
             read_timeout: plan.read_timeout,
             write_timeout: plan.write_timeout,
             extends: AtomicBool::new(true),
@@ -176,6 +187,10 @@ impl Store for RedisStore {
         self.supervisor
             .ask("a ping", self.write_timeout, &command::ping(), |values, _| reply::pong(values))
             .await
+    }
+
+    async fn watch(&self, watch: &Watch, listener: Arc<dyn TagListener>) -> StoreError {
+        feed::watch(&self.dialer, &self.supervisor, watch, listener).await
     }
 
     async fn recovered(&self) {

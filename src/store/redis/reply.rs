@@ -24,7 +24,7 @@ pub(super) fn ends_the_connection(error: &ServerError) -> bool {
 }
 
 /// The server does not know the command in this form, or not for this user.
-fn is_unsupported(error: &ServerError) -> bool {
+pub(super) fn is_unsupported(error: &ServerError) -> bool {
     matches!(error.code(), "ERR" | "NOPERM")
 }
 

@@ -37,6 +37,8 @@ const AGAIN: usize = 12;
 pub struct Plan {
     pub backend: Backend,
     pub store: StoreKind,
+    /// Are answers kept in memory, and how far behind may those be?
+    pub memory: Option<Duration>,
     pub schema: Schema,
     pub first_rows: Vec<(Table, Row)>,
     pub pool: Vec<Read>,
@@ -86,7 +88,19 @@ impl Plan {
                 step: Step::random(&schema, random),
             })
             .collect();
-        Self { backend, store, schema, first_rows, pool, steps, past_the_cache: false, keeps_contents: false }
+        // A process sees its own writes at once, however far behind those of others it may be.
+        let memory = [None, Some(Duration::ZERO), Some(Duration::from_secs(3600))][(seed % 3) as usize];
+        Self {
+            backend,
+            store,
+            memory,
+            schema,
+            first_rows,
+            pool,
+            steps,
+            past_the_cache: false,
+            keeps_contents: false,
+        }
     }
 
     /// `None` when the database or the store is not there.
@@ -95,6 +109,10 @@ impl Plan {
         for (table, rule) in self.schema.rules() {
             builder = builder.table(table.name(), rule);
         }
+        builder = match self.memory {
+            None => builder,
+            Some(max_staleness) => builder.near(4 << 20).max_staleness(max_staleness),
+        };
         let cache = builder.build().await.unwrap();
         let database = TestDatabase::create(self.backend).await?;
         let db = connect(&database).await.cached_by(cache);

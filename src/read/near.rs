@@ -1,0 +1,133 @@
+//! Reads that are answered from this process's memory.
+
+use std::{any::TypeId, marker::PhantomData, sync::Arc, time::Instant};
+
+use sea_orm::{EntityTrait, Statement, Value};
+use smallvec::SmallVec;
+
+use super::{codec::Codec, question::ReadOptions};
+use crate::{
+    ReadThrough,
+    entity::encode_values,
+    freshness::{Fetched, Outcome},
+    near::{Held, Spot, Trust},
+    observe::TableCounters,
+};
+
+/// Stands for a row of an entity by its key, whatever it was asked with.
+struct RowOf<E>(PhantomData<E>);
+
+/// Where a row is in memory; `None` if it cannot be there.
+pub(super) fn spot_of_row<'a, E: EntityTrait>(db: &'a impl ReadThrough, key: &[Value]) -> Option<Spot<'a>> {
+    let values = key_bytes(key).filter(|_| is_kept(db))?;
+    Some(Spot { kind: TypeId::of::<RowOf<E>>(), text: "", values, session: db.session() })
+}
+
+/// Where the answer of a statement is in memory; `None` if it cannot be there.
+pub(super) fn spot_of_answer<'a, C: Codec>(
+    db: &'a impl ReadThrough,
+    statement: &'a Statement,
+    options: &ReadOptions,
+) -> Option<Spot<'a>> {
+    if !is_kept(db) || !options.of_memory(db.cache()) {
+        return None;
+    }
+    let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
+    let values = SmallVec::from_vec(encode_values(values).ok()?);
+    Some(Spot { kind: TypeId::of::<C>(), text: &statement.sql, values, session: db.session() })
+}
+
+fn is_kept(db: &impl ReadThrough) -> bool {
+    let inner = &db.cache().inner;
+    inner.freshness.near().is_some() && inner.config.enabled && !db.in_transaction()
+}
+
+/// A key written down so that no two are alike. `None` if a part of it is NULL.
+fn key_bytes(key: &[Value]) -> Option<SmallVec<[u8; 24]>> {
+    let mut bytes = SmallVec::new();
+    for value in key {
+        match value {
+            Value::BigInt(Some(number)) => {
+                bytes.push(1);
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            Value::Int(Some(number)) => {
+                bytes.push(2);
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            Value::String(Some(text)) => {
+                bytes.push(3);
+                bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
+                bytes.extend_from_slice(text.as_bytes());
+            }
+            other if *other == other.as_null() => return None,
+            other => {
+                let encoded = encode_values([other]).ok()?;
+                bytes.push(0);
+                bytes.extend_from_slice(&(encoded.len() as u64).to_le_bytes());
+                bytes.extend_from_slice(&encoded);
+            }
+        }
+    }
+    Some(bytes)
+}
+
+/// The answer, if it is in memory and may be served without asking anybody. Nothing is awaited and, but
+/// for packed answers, nothing is copied.
+pub(super) fn at_hand<C: Codec>(db: &impl ReadThrough, spot: &Spot<'_>) -> Option<C::Shared> {
+    let freshness = &db.cache().inner.freshness;
+    let near = freshness.near()?;
+    let now = Instant::now();
+    let schema = db.schema_mark(now)?;
+    let held = near.get(spot, now)?;
+    let may = held.schema == schema && near.trust(&held, now) == Trust::Full;
+    if !may || freshness.is_sampled() {
+        return None;
+    }
+    served::<C>(&held)
+}
+
+/// The answer, if it is in memory and the store says that its stamps stand. One round trip at most.
+pub(super) async fn on_proof<C: Codec>(
+    db: &impl ReadThrough,
+    spot: &Spot<'_>,
+    schema: u64,
+) -> Option<C::Shared> {
+    let freshness = &db.cache().inner.freshness;
+    let near = freshness.near()?;
+    let now = Instant::now();
+    let held = near.get(spot, now).filter(|held| held.schema == schema)?;
+    if near.trust(&held, now) == Trust::Doubt || freshness.is_sampled() {
+        return None;
+    }
+    let stands = freshness.prove(&held).await?;
+    if stands { served::<C>(&held) } else { None }
+}
+
+fn served<C: Codec>(held: &Held) -> Option<C::Shared> {
+    let value = C::kept(held)?;
+    held.counters.count(Outcome::Near);
+    tracing::trace!("answered from memory");
+    Some(value)
+}
+
+/// Keeps an answer in memory, if something keeps it right.
+pub(super) fn keep<C: Codec>(
+    db: &impl ReadThrough,
+    spot: Option<&Spot<'_>>,
+    schema: Option<u64>,
+    counters: &Arc<TableCounters>,
+    fetched: &mut Fetched<C::Shared>,
+) {
+    let backing = fetched.backing.take();
+    let (Some(near), Some(spot)) = (db.cache().inner.freshness.near(), spot) else { return };
+    match (schema, backing) {
+        (Some(schema), Some(backing)) => {
+            let kept = C::keep(&fetched.value, &backing);
+            near.insert(spot.to_key(), Held::new(near, kept, backing, schema, counters.clone()));
+        }
+        // What is there is older than what was loaded now.
+        _ if fetched.outcome == Outcome::Miss => near.remove(spot),
+        _ => {}
+    }
+}
