@@ -2,7 +2,8 @@
 //! statistics.
 
 use std::{
-    collections::HashSet,
+    any::TypeId,
+    collections::{HashMap, HashSet},
     future::Future,
     sync::{Arc, RwLock},
     time::Duration,
@@ -20,9 +21,9 @@ use crate::{
     },
     freshness::{
         Bypass, Freshness, Grace, Loaded, Look, Outcome, Payload, PayloadKind, PurgeQueue, PurgeSet,
-        Question, Reading, Writing,
+        Question, Reading, Shape, Writing,
     },
-    keys::Keyspace,
+    keys::{Keyspace, RowKeys},
     near::{Near, Reach},
     observe::{CacheStats, Counters},
     schema::Schema,
@@ -79,6 +80,15 @@ pub(crate) struct Inner {
     /// As a connection learned it last; for explanations only.
     // A std lock: held for a clone of an Arc, never across an await.
     pub(crate) schema: RwLock<Arc<Schema>>,
+    // A std lock: held for a map look-up, never across an await.
+    rows: RwLock<HashMap<TypeId, Arc<Rows>>>,
+}
+
+/// What the questions for an entity's rows have in common.
+pub(crate) struct Rows {
+    pub(crate) keys: RowKeys,
+    /// Of a row with a tag of its own, and of no view.
+    pub(crate) shape: Shape,
 }
 
 impl std::fmt::Debug for Inner {
@@ -206,6 +216,7 @@ impl Cache {
             memo: Memo::new(MEMO_BYTES, Arc::new(pure_functions)),
             loaders: crate::warmup::Loaders::default(),
             schema: RwLock::default(),
+            rows: RwLock::default(),
             config,
         };
         Self { inner: Arc::new(inner) }
@@ -553,9 +564,11 @@ impl Cache {
         }
         let stem = stem(key).map(|stem| keys.stem(stem));
         also.retain(|tag| Some(tag) != stem.as_ref());
+        let tags: Vec<_> = std::iter::once(keys.everything()).chain(stem).collect();
         Question {
             key: keys.user_entry(key),
-            tags: std::iter::once(keys.everything()).chain(stem).collect(),
+            shape: Shape::of(&tags),
+            tags,
             only_if_missing: Vec::new(),
             family: None,
             also,
@@ -585,6 +598,22 @@ impl Inner {
     /// The schema, as a connection learned it last.
     pub(crate) fn schema(&self) -> Arc<Schema> {
         self.schema.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// What the questions for an entity's rows have in common.
+    pub(crate) fn rows(&self, entity: &EntityDescriptor) -> Arc<Rows> {
+        let known = self.rows.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(rows) = known.get(&entity.type_id) {
+            return rows.clone();
+        }
+        drop(known);
+        let EntityDescriptor { policy, schema, table, folded, fingerprint, .. } = entity;
+        let names = (*table, &**folded);
+        let has_tags = !policy.tags.is_empty();
+        let keys = self.keys.rows(policy.namespace, schema.as_deref(), names, *fingerprint, has_tags);
+        let rows = Rows { shape: Shape::of(&keys.asked()), keys };
+        let mut known = self.rows.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        known.entry(entity.type_id).or_insert_with(|| Arc::new(rows)).clone()
     }
 
     /// Everything that depends on a table.

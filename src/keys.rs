@@ -80,27 +80,31 @@ impl Keyspace {
         format!("{}:", self.namespace)
     }
 
-    /// The entry of one row. `key` holds the exact text of each primary-key column.
-    pub(crate) fn row(
+    /// What the keys of an entity's rows have in common. `table` is the name as declared, `folded` the
+    /// lower-cased bare one.
+    pub(crate) fn rows(
         &self,
         group: Option<&str>,
         schema: Option<&str>,
-        table: &str,
-        key: &[String],
+        (table, folded): (&str, &str),
         fingerprint: Fingerprint,
-    ) -> EntryKey {
-        let mut out = self.entry_start(group);
-        out.push_str("row:");
-        push_table(&mut out, schema, table);
-        out.push(':');
-        for (i, part) in key.iter().enumerate() {
-            if i > 0 {
-                out.push(',');
-            }
-            push_part(&mut out, part);
+        has_tags: bool,
+    ) -> RowKeys {
+        let mut entry = self.entry_start(group);
+        entry.push_str("row:");
+        push_table(&mut entry, schema, table);
+        entry.push(':');
+        let group = group.map(|group| self.group(group));
+        let any_user = has_tags.then(|| self.any_user_tag());
+        RowKeys {
+            shared: std::iter::once(self.everything()).chain(group).chain(any_user).collect(),
+            any_row: self.any_row(folded),
+            table: self.table(folded),
+            odd: self.odd_rows(folded),
+            entry,
+            suffix: format!("@{fingerprint}"),
+            tag: self.one("t", folded) + ":",
         }
-        let _ = write!(out, "@{fingerprint}");
-        EntryKey::from_full(out)
     }
 
     /// The entry of a statement's answer.
@@ -155,18 +159,10 @@ impl Keyspace {
     /// One row, by the columns of its key. They stand in the order of their names, so that code
     /// which declares them in another order means the same row. A key with an odd part shares the
     /// table's tag for odd keys.
-    pub(crate) fn row_tag(&self, folded: &str, mut key: Vec<(&str, KeyText)>) -> TagKey {
-        key.sort_unstable_by_key(|(column, _)| *column);
+    pub(crate) fn row_tag(&self, folded: &str, key: Vec<(&str, KeyText)>) -> TagKey {
         let mut out = self.one("t", folded);
         out.push(':');
-        for (i, (_, part)) in key.iter().enumerate() {
-            let KeyText::Named(text) = part else { return self.odd_rows(folded) };
-            if i > 0 {
-                out.push(',');
-            }
-            push_part(&mut out, text);
-        }
-        TagKey::from_full(out)
+        if push_row(&mut out, key) { TagKey::from_full(out) } else { self.odd_rows(folded) }
     }
 
     /// All rows of the table whose key a collation might hold equal to another text.
@@ -235,6 +231,63 @@ impl Keyspace {
     }
 }
 
+/// What the keys of an entity's rows have in common, written once.
+#[derive(Debug)]
+pub(crate) struct RowKeys {
+    /// The tags of everything that an entity answers.
+    pub(crate) shared: Box<[TagKey]>,
+    pub(crate) any_row: TagKey,
+    pub(crate) table: TagKey,
+    odd: TagKey,
+    /// Before and behind the key in that of an entry.
+    entry: String,
+    suffix: String,
+    /// Before the key in that of a tag.
+    tag: String,
+}
+
+impl RowKeys {
+    /// The tags that a row asks for, with one for all in the place of its own.
+    pub(crate) fn asked(&self) -> Vec<TagKey> {
+        let own = TagKey::from_full(self.tag.as_str());
+        self.shared.iter().cloned().chain([self.any_row.clone(), own, self.table.clone()]).collect()
+    }
+
+    /// The entry of one row. `key` holds the exact text of each primary-key column.
+    pub(crate) fn entry(&self, key: &[String]) -> EntryKey {
+        let mut out = String::with_capacity(self.entry.len() + self.suffix.len() + 24);
+        out.push_str(&self.entry);
+        for (i, part) in key.iter().enumerate() {
+            if i > 0 {
+                out.push(',');
+            }
+            push_part(&mut out, part);
+        }
+        out.push_str(&self.suffix);
+        EntryKey::from_full(out)
+    }
+
+    /// See [`Keyspace::row_tag`].
+    pub(crate) fn tag(&self, key: Vec<(&str, KeyText)>) -> TagKey {
+        let mut out = String::with_capacity(self.tag.len() + 24);
+        out.push_str(&self.tag);
+        if push_row(&mut out, key) { TagKey::from_full(out) } else { self.odd.clone() }
+    }
+}
+
+/// Appends a row's key, columns in the order of their names; false if a part of it is odd.
+fn push_row(out: &mut String, mut key: Vec<(&str, KeyText)>) -> bool {
+    key.sort_unstable_by_key(|(column, _)| *column);
+    for (i, (_, part)) in key.iter().enumerate() {
+        let KeyText::Named(text) = part else { return false };
+        if i > 0 {
+            out.push(',');
+        }
+        push_part(out, text);
+    }
+    true
+}
+
 fn push_table(out: &mut String, schema: Option<&str>, table: &str) {
     if let Some(schema) = schema {
         push_part(out, schema);
@@ -273,9 +326,10 @@ mod tests {
     fn keys_look_like_the_documented_ones_for_ever() {
         let keys = Keyspace::new("bookshop");
         let print = Fingerprint::of_type::<u8>("golden");
-        let row = keys.row(None, None, "book", &["7".into()], print);
+        let row = keys.rows(None, None, ("book", "book"), print, false).entry(&["7".into()]);
         assert_eq!(row.as_str(), format!("bookshop:row:book:7@{print}"));
-        let row = keys.row(Some("catalog"), Some("shop"), "book", &["7".into(), "a:b".into()], print);
+        let rows = keys.rows(Some("catalog"), Some("shop"), ("book", "book"), print, false);
+        let row = rows.entry(&["7".into(), "a:b".into()]);
         assert_eq!(row.as_str(), format!("bookshop:@catalog:row:shop/book:7,a%3Ab@{print}"));
         assert_eq!(keys.everything().as_str(), "bookshop:t");
         assert_eq!(keys.table("book").as_str(), "bookshop:t:book");
@@ -302,7 +356,7 @@ mod tests {
         let print = Fingerprint::of_type::<u8>("");
         let row = |table: &str, key: &[&str]| {
             let key: Vec<String> = key.iter().map(|k| (*k).to_owned()).collect();
-            keys.row(None, None, table, &key, print).to_string()
+            keys.rows(None, None, (table, table), print, false).entry(&key).to_string()
         };
         let all = [
             row("a", &["1", "23"]),
@@ -313,8 +367,8 @@ mod tests {
             row("a", &["1@23"]),
             row("a", &["%31"]),
             row("a/b", &["1"]),
-            keys.row(None, Some("a"), "b", &["1".into()], print).to_string(),
-            keys.row(Some("a"), None, "b", &["1".into()], print).to_string(),
+            keys.rows(None, Some("a"), ("b", "b"), print, false).entry(&["1".into()]).to_string(),
+            keys.rows(Some("a"), None, ("b", "b"), print, false).entry(&["1".into()]).to_string(),
         ];
         let distinct: std::collections::HashSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len(), "{all:#?}");
@@ -359,7 +413,8 @@ mod tests {
         let keys = Keyspace::new(&"n".repeat(10_000));
         let long = "k".repeat(1 << 20);
         let print = Fingerprint::of_type::<u8>("");
-        let row = keys.row(None, None, "book", &[long.clone(), "\0\u{1}ü".repeat(500)], print);
+        let rows = keys.rows(None, None, ("book", "book"), print, false);
+        let row = rows.entry(&[long.clone(), "\0\u{1}ü".repeat(500)]);
         assert!(row.as_str().len() < 300, "{}", row.as_str().len());
         assert_ne!(keys.user_entry(&long), keys.user_entry(&format!("{long}x")));
         assert!(keys.user_tag(&long).as_str().len() < 200);

@@ -406,8 +406,7 @@ impl Inner {
 
     /// The entry of a row with this exact key.
     pub(crate) fn row_entry(&self, entity: &EntityDescriptor, key: &[String]) -> crate::store::EntryKey {
-        let EntityDescriptor { policy, schema, table, fingerprint, .. } = entity;
-        self.keys.row(policy.namespace, schema.as_deref(), table, key, *fingerprint)
+        self.rows(entity).keys.entry(key)
     }
 
     /// One row by hand: its tag, its table's, its entry.

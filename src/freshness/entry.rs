@@ -62,7 +62,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) incarnation: u64,
     /// The tags every reader of this key asks for, and the stamp taken from each; `None` where
     /// this entry does not depend on the tag.
-    pub(crate) asked: &'a [TagKey],
+    pub(crate) shape: Shape,
     pub(crate) stamps: &'a [Option<Stamp>],
     /// Further tags, known only once the content is.
     pub(crate) more: &'a [(TagKey, Stamp)],
@@ -86,7 +86,7 @@ impl Entry<'_> {
         let header = Header {
             kind: self.kind,
             incarnation: self.incarnation.to_le_bytes(),
-            asked: asked_hash(self.asked),
+            asked: self.shape.0,
             until: self.until,
             outlives: self.outlives,
             stamps: self.stamps.iter().map(|s| s.map_or(0, Stamp::get).to_le_bytes()).collect(),
@@ -106,7 +106,7 @@ impl Entry<'_> {
 
 impl Decoded {
     /// Reads an entry; `None` if it is not one of ours for this key and these tags.
-    pub(crate) fn read(key: &EntryKey, asked: &[TagKey], bytes: &Bytes) -> Option<Self> {
+    pub(crate) fn read(key: &EntryKey, asked: &[TagKey], shape: Shape, bytes: &Bytes) -> Option<Self> {
         let rest = bytes.get(PREFIX..)?;
         if bytes[..2] != MAGIC || bytes[2] != FORMAT {
             return None;
@@ -116,7 +116,7 @@ impl Decoded {
             return None;
         }
         let (header, payload): (Header<'_>, &[u8]) = postcard::take_from_bytes(rest).ok()?;
-        if header.asked != asked_hash(asked) || header.stamps.len() != asked.len() {
+        if header.asked != shape.0 || header.stamps.len() != asked.len() {
             return None;
         }
         Some(Self {
@@ -175,15 +175,22 @@ pub(crate) fn since_1970(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn asked_hash(asked: &[TagKey]) -> [u8; 8] {
-    let mut hasher = blake3::Hasher::new();
-    for tag in asked {
-        hasher.update(tag.as_str().as_bytes());
-        hasher.update(&[0]);
+/// Which tags the readers of a key ask for, in which order: a hash. An entry that was made under other
+/// tags is not read, for a stamp that it does not depend on says nothing of which tag it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape([u8; 8]);
+
+impl Shape {
+    pub(crate) fn of<'a>(asked: impl IntoIterator<Item = &'a TagKey>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for tag in asked {
+            hasher.update(tag.as_str().as_bytes());
+            hasher.update(&[0]);
+        }
+        let mut out = [0; 8];
+        out.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+        Self(out)
     }
-    let mut out = [0; 8];
-    out.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    out
 }
 
 fn checksum(key: &EntryKey, rest: &[u8]) -> u32 {
@@ -211,7 +218,7 @@ mod tests {
             until: 5,
             outlives: false,
             incarnation: 7,
-            asked: &asked,
+            shape: Shape::of(&asked),
             stamps: &stamps,
             more: &more,
             payload: b"row",
@@ -227,7 +234,7 @@ mod tests {
     #[test]
     fn an_entry_is_valid_only_while_every_tag_it_depends_on_keeps_its_stamp() {
         let (key, asked, stamps, bytes) = sample();
-        let entry = Decoded::read(&key, &asked, &bytes).unwrap();
+        let entry = Decoded::read(&key, &asked, Shape::of(&asked), &bytes).unwrap();
         assert_eq!(&entry.payload[..], b"row");
         let now = states(&stamps);
         assert!(entry.holds(7, &now));
@@ -257,18 +264,23 @@ mod tests {
             until: 5,
             outlives: false,
             incarnation: 7,
-            asked: &asked,
+            shape: Shape::of(&asked),
             stamps: &stamps,
             more: &more,
             payload: b"row",
         };
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        // What format 1 wrote. Should this change, raise FORMAT and keep the old text as one that
-        // is a miss.
+        // What format 2 writes. Should this change, raise FORMAT and keep the old text as one that is
+        // a miss.
         assert_eq!(
             hex(&entry.encode(&key).unwrap()),
-            "534301f616700701070000000000000088680accf40bd19c000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77"
+            "53430228e93e6c01070000000000000088680accf40bd19c05000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77"
         );
+        // Format 1.
+        let old = "534301f616700701070000000000000088680accf40bd19c000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77";
+        let old: Vec<u8> =
+            (0..old.len()).step_by(2).map(|at| u8::from_str_radix(&old[at..at + 2], 16).unwrap()).collect();
+        assert!(Decoded::read(&key, &asked, Shape::of(&asked), &old.into()).is_none());
     }
 
     // case F7
@@ -276,18 +288,24 @@ mod tests {
     fn a_damaged_or_foreign_entry_is_not_an_entry() {
         let (key, asked, _, bytes) = sample();
         for cut in 0..bytes.len() {
-            assert!(Decoded::read(&key, &asked, &bytes.slice(..cut)).is_none(), "cut at {cut}");
+            assert!(
+                Decoded::read(&key, &asked, Shape::of(&asked), &bytes.slice(..cut)).is_none(),
+                "cut at {cut}"
+            );
         }
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.to_vec();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(Decoded::read(&key, &asked, &damaged.into()).is_none(), "bit {bit}");
+            assert!(Decoded::read(&key, &asked, Shape::of(&asked), &damaged.into()).is_none(), "bit {bit}");
         }
         let elsewhere = EntryKey::from_full("ns:row:book:8@0");
-        assert!(Decoded::read(&elsewhere, &asked, &bytes).is_none(), "copied under another key");
+        assert!(
+            Decoded::read(&elsewhere, &asked, Shape::of(&asked), &bytes).is_none(),
+            "copied under another key"
+        );
         let mut longer = bytes.to_vec();
         longer.push(0);
-        assert!(Decoded::read(&key, &asked, &longer.into()).is_none());
+        assert!(Decoded::read(&key, &asked, Shape::of(&asked), &longer.into()).is_none());
     }
 
     // case F9
@@ -295,8 +313,8 @@ mod tests {
     fn an_entry_made_under_other_tags_is_a_miss() {
         let (key, mut asked, _, bytes) = sample();
         asked.push(tag("ns:g:catalog"));
-        assert!(Decoded::read(&key, &asked, &bytes).is_none());
+        assert!(Decoded::read(&key, &asked, Shape::of(&asked), &bytes).is_none());
         asked.truncate(2);
-        assert!(Decoded::read(&key, &asked, &bytes).is_none());
+        assert!(Decoded::read(&key, &asked, Shape::of(&asked), &bytes).is_none());
     }
 }

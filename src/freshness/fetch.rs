@@ -150,6 +150,10 @@ impl Freshness {
                     }
                 },
                 Boarding::Follow(flight) => match landed(flight).await {
+                    // It may have begun before an insert whose purge is over: its stamps do not say.
+                    Landing::Loaded { kind: PayloadKind::Missing, .. } if !stamps.cover_missing() => {
+                        failed_flights = 2;
+                    }
                     Landing::Loaded { kind, payload } => {
                         if let Some(value) = decode(kind, &payload) {
                             return Ok(Fetched::passing(value, Outcome::Joined));
@@ -193,6 +197,7 @@ impl Freshness {
                 return Ok(Fetched::passing(value, Outcome::Hit));
             }
             Boarding::Follow(flight) => match landed(flight).await {
+                Landing::Loaded { kind: PayloadKind::Missing, .. } if !stamps.cover_missing() => None,
                 Landing::Loaded { kind, payload } => match decode(kind, &payload) {
                     Some(value) => return Ok(Fetched::passing(value, Outcome::Joined)),
                     None => None,
@@ -271,4 +276,85 @@ where
 {
     let loaded = load().await?;
     Ok(Fetched::passing(loaded.value, Outcome::Bypass(reason)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::{
+        config::{Consistency, OnOutage},
+        freshness::{Payload, Shape},
+        store::{Arm, MemoryStore, TagKey, WriterId},
+    };
+
+    fn freshness(store: Arc<dyn Store>) -> Arc<Freshness> {
+        let queue = PurgeQueue::new(100, TagKey::from_full("ns:t"));
+        let writing = Writing {
+            consistency: Consistency::Strict,
+            on_outage: OnOutage::AllowWrites,
+            barrier_life: Duration::from_secs(10),
+            settle: Duration::ZERO,
+        };
+        let reading = Reading { verify_one_in: 0, lease: Duration::ZERO };
+        Arc::new(Freshness::new(store, queue, Handle::current(), writing, reading, None))
+    }
+
+    fn loaded(row: Option<&'static str>) -> Loaded<Option<&'static str>> {
+        let kind = if row.is_some() { PayloadKind::Rows } else { PayloadKind::Missing };
+        let payload = Payload { kind, bytes: Vec::new(), more: Vec::new(), depends_on_family: false };
+        Loaded { value: row, payload: Some(payload) }
+    }
+
+    /// With a write to the table under way, the stamps do not tell a flight from before an insert from
+    /// one after it.
+    #[tokio::test]
+    async fn who_comes_after_an_insert_never_takes_over_that_there_is_no_row() {
+        let store = Arc::new(MemoryStore::with_capacity(1 << 20));
+        let freshness = freshness(store.clone());
+        let tags: Vec<_> = ["ns:t", "ns:t:book:7", "ns:t:book"].map(TagKey::from_full).into();
+        let question = Arc::new(Question {
+            key: EntryKey::from_full("ns:row:book:7@0"),
+            shape: Shape::of(&tags),
+            only_if_missing: vec![2],
+            family: None,
+            also: Vec::new(),
+            ttl: Duration::from_secs(60),
+            negative_ttl: Duration::from_secs(60),
+            grace: Grace::default(),
+            fresh: false,
+            terms: None,
+            tags: tags.clone(),
+        });
+        let life = Duration::from_secs(60);
+        let arm = Arm { writer: WriterId::fresh(), tags: vec![(tags[2].clone(), 0)], life };
+        store.arm(&arm).await.unwrap();
+
+        let ((began, has_began), (go, may_go)) = (oneshot::channel(), oneshot::channel::<()>());
+        let early = tokio::spawn({
+            let (freshness, question) = (freshness.clone(), question.clone());
+            async move {
+                let load = || async {
+                    began.send(()).unwrap();
+                    may_go.await.unwrap();
+                    Ok::<_, Infallible>(loaded(None))
+                };
+                freshness.fetch(&question, |_, _| Some(None), load).await.unwrap().value
+            }
+        });
+        has_began.await.unwrap();
+        // The insert has returned by now; another writer's barrier is still there.
+        let mut late = std::pin::pin!(freshness.fetch(
+            &question,
+            |_, _| Some(None),
+            || async { Ok::<_, Infallible>(loaded(Some("row"))) }
+        ));
+        assert!(futures_util::poll!(late.as_mut()).is_pending(), "it waits for the flight");
+        go.send(()).unwrap();
+        assert_eq!(late.await.unwrap().value, Some("row"));
+        assert_eq!(early.await.unwrap(), None);
+    }
 }

@@ -50,8 +50,8 @@ impl Guard {
     pub(crate) fn admits(&self, question: &Question, now: &mut Stamps) -> bool {
         let stands = |(tag, stamp): &(TagKey, Stamp)| {
             let position = question.tags.iter().position(|there| there == tag);
-            let after = position.and_then(|position| now.asked.get(position));
-            rules::untouched((self.incarnation, *stamp), (now.incarnation, after.copied()))
+            let after = position.and_then(|position| *now.asked.get(position)?);
+            rules::untouched((self.incarnation, *stamp), (now.incarnation, after))
         };
         let admits = self.incarnation == now.incarnation && self.tags.iter().all(stands);
         // Stamps that are remembered count only if they are older than the load.
@@ -147,6 +147,9 @@ impl Freshness {
         late: &LateStamps,
     ) -> Option<(EntryWrite, Vec<(TagKey, Duration)>)> {
         let missing = payload.kind == PayloadKind::Missing;
+        if missing && !stamps.cover_missing() {
+            return None;
+        }
         let ttl = jittered(if missing { question.negative_ttl } else { question.ttl });
         let more = self.stamps_of_content(question, &stamps, payload, late)?;
         let depends = depends(question, &stamps, payload);
@@ -159,7 +162,7 @@ impl Freshness {
             until,
             outlives: !grace.is_zero(),
             incarnation: stamps.incarnation,
-            asked: &question.tags,
+            shape: question.shape,
             stamps: &depends,
             more: &more,
             payload: &payload.bytes,
@@ -194,7 +197,7 @@ impl Freshness {
                 if let Some(stamp) = self.known_before(before, tag) {
                     return Some((tag.clone(), stamp));
                 }
-                let family = before.asked[question.family?];
+                let family = before.asked[question.family?]?;
                 let untouched =
                     rules::untouched((before.incarnation, family), (late.incarnation, late.family));
                 Some((tag.clone(), *late.tags.get(tag).filter(|_| untouched)?))
@@ -283,11 +286,11 @@ impl Freshness {
 /// The stamps that an entry depends on, in the order of the tags that are asked for.
 fn depends(question: &Question, stamps: &Stamps, payload: &Payload) -> Vec<Option<Stamp>> {
     let missing = payload.kind == PayloadKind::Missing;
-    let depends = |(position, stamp): (usize, &Stamp)| {
+    let depends = |(position, stamp): (usize, &Option<Stamp>)| {
         let family = question.family == Some(position);
         let spared =
             !missing && question.only_if_missing.contains(&position) || family && !payload.depends_on_family;
-        (!spared).then_some(*stamp)
+        stamp.filter(|_| !spared)
     };
     stamps.asked.iter().enumerate().map(depends).collect()
 }
@@ -295,7 +298,8 @@ fn depends(question: &Question, stamps: &Stamps, payload: &Payload) -> Vec<Optio
 /// What keeps an answer right that was loaded under these stamps. `None` for one whose content names
 /// tags: their stamps may only be known later.
 pub(super) fn backing(question: &Question, stamps: &Stamps, payload: &Payload) -> Option<Backing> {
-    if !payload.more.is_empty() || !question.also.is_empty() {
+    let missing = payload.kind == PayloadKind::Missing;
+    if !payload.more.is_empty() || !question.also.is_empty() || missing && !stamps.cover_missing() {
         return None;
     }
     let depends = question.tags.iter().zip(depends(question, stamps, payload));
@@ -303,7 +307,7 @@ pub(super) fn backing(question: &Question, stamps: &Stamps, payload: &Payload) -
         depends: depends.filter_map(|(tag, stamp)| Some((tag.clone(), stamp?))).collect(),
         incarnation: stamps.incarnation,
         moment: stamps.moment,
-        life: if payload.kind == PayloadKind::Missing { question.negative_ttl } else { question.ttl },
+        life: if missing { question.negative_ttl } else { question.ttl },
         kind: payload.kind,
         payload: payload.bytes.clone().into(),
     })

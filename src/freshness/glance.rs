@@ -86,6 +86,12 @@ impl Glance {
         }
     }
 
+    /// The same, and whether a stamp was proposed.
+    pub(super) fn answers_to(&self) -> impl Iterator<Item = (&TagKey, bool, &TagState)> {
+        let probes = self.probes.iter().map(|probe| (&probe.key, probe.propose.is_some()));
+        probes.zip(&self.states).map(|((tag, proposed), state)| (tag, proposed, state))
+    }
+
     pub(super) fn answers(&self) -> impl Iterator<Item = (&TagKey, &TagState)> {
         self.probes.iter().map(|probe| &probe.key).zip(&self.states)
     }

@@ -4,15 +4,18 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Instant,
 };
 
 use crate::store::{EntryKey, Stamp, TagKey};
 
-/// Slots of the table of tags seen with a stamp; 64 KiB.
-const SLOTS: usize = 1 << 14;
+/// Bits for tags that were seen with a stamp, by hash; one mebibyte. Of a hundred thousand tags one in a
+/// hundred is taken for another.
+const BITS: usize = 1 << 23;
+/// With so many bits set they say little: they begin anew, at the cost of a proposal for each tag.
+const FULL: usize = BITS / 8;
 /// Keys whose further tags are remembered.
 const REMEMBERED: usize = 8192;
 
@@ -24,8 +27,8 @@ const REMEMBERED: usize = 8192;
 /// a proposal that changes nothing, or one more round trip.
 #[derive(Debug)]
 pub(crate) struct Hints {
-    /// Direct-mapped: the slot of a tag's hash holds the hash's other half. Collisions forget.
-    stamped: Box<[AtomicU32]>,
+    stamped: Box<[AtomicU64]>,
+    set: AtomicUsize,
     hasher: RandomState,
     more: quick_cache::sync::Cache<EntryKey, Arc<[TagKey]>>,
     /// Stamps of tags that contents name, and when each had been read.
@@ -35,7 +38,8 @@ pub(crate) struct Hints {
 impl Hints {
     pub(crate) fn new() -> Self {
         Self {
-            stamped: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
+            stamped: (0..BITS / 64).map(|_| AtomicU64::new(0)).collect(),
+            set: AtomicUsize::new(0),
             hasher: RandomState::new(),
             more: quick_cache::sync::Cache::new(REMEMBERED),
             content: quick_cache::sync::Cache::new(REMEMBERED),
@@ -43,18 +47,27 @@ impl Hints {
     }
 
     pub(crate) fn is_stamped(&self, tag: &TagKey) -> bool {
-        let (slot, mark) = self.place(tag);
-        self.stamped[slot].load(Ordering::Relaxed) == mark
+        let (word, bit) = self.place(tag);
+        self.stamped[word].load(Ordering::Relaxed) & bit != 0
     }
 
     pub(crate) fn saw_stamp(&self, tag: &TagKey) {
-        let (slot, mark) = self.place(tag);
-        self.stamped[slot].store(mark, Ordering::Relaxed);
+        let (word, bit) = self.place(tag);
+        if self.stamped[word].fetch_or(bit, Ordering::Relaxed) & bit == 0
+            && self.set.fetch_add(1, Ordering::Relaxed) + 1 == FULL
+        {
+            self.stamped.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            self.set.store(0, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn saw_no_stamp(&self, tag: &TagKey) {
-        let (slot, mark) = self.place(tag);
-        let _ = self.stamped[slot].compare_exchange(mark, 0, Ordering::Relaxed, Ordering::Relaxed);
+        let (word, bit) = self.place(tag);
+        if self.stamped[word].fetch_and(!bit, Ordering::Relaxed) & bit != 0 {
+            // Never below zero, though a beginning anew may have come in between.
+            let one_less = |set: usize| set.checked_sub(1);
+            let _ = self.set.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        }
     }
 
     /// Further tags that the entry named when it was last seen.
@@ -84,9 +97,8 @@ impl Hints {
         self.content.insert(tag.clone(), (stamp, Instant::now()));
     }
 
-    fn place(&self, tag: &TagKey) -> (usize, u32) {
-        let hash = self.hasher.hash_one(tag);
-        // Never zero: zero is the empty slot.
-        ((hash as usize) % SLOTS, ((hash >> 32) as u32) | 1)
+    fn place(&self, tag: &TagKey) -> (usize, u64) {
+        let bit = (self.hasher.hash_one(tag) % BITS as u64) as usize;
+        (bit / 64, 1 << (bit % 64))
     }
 }

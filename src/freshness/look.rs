@@ -106,10 +106,12 @@ impl Freshness {
             Ok(looked_twice) => How { looked_twice, ..how },
             Err(error) => return self.unanswered(error, questions),
         };
-        for (tag, state) in glance.answers() {
+        for (tag, proposed, state) in glance.answers_to() {
             match state {
                 TagState::Stamp(stamp) => {
-                    self.hints.saw_stamp(tag);
+                    if proposed {
+                        self.hints.saw_stamp(tag);
+                    }
                     if let (Some(near), Some(moment)) = (&self.near, how.moment) {
                         near.saw_stamp(tag, *stamp, glance.incarnation, moment);
                     }
@@ -142,7 +144,7 @@ impl Freshness {
         let known = near.stamps(question.tags.iter())?;
         let found = self.store.read(std::slice::from_ref(&question.key), &[]).await.ok()?;
         let bytes = found.entries.into_iter().next()??;
-        let entry = Decoded::read(&question.key, &question.tags, &bytes)?;
+        let entry = Decoded::read(&question.key, &question.tags, question.shape, &bytes)?;
         let stamps: Vec<_> = known.stamps.into_iter().map(TagState::Stamp).collect();
         if found.incarnation != known.incarnation || !entry.holds(known.incarnation, &stamps) {
             return None;
@@ -284,8 +286,14 @@ impl Freshness {
             asked: Vec::with_capacity(question.tags.len()),
             more: Vec::new(),
         };
-        for tag in &question.tags {
-            stamps.asked.push(rules::takes(glance.state(tag), Some(question.label(tag)))?);
+        for (position, tag) in question.tags.iter().enumerate() {
+            // A write to any row leaves a barrier on the table. A row that is there has no part in it.
+            let dispensable = question.only_if_missing.contains(&position);
+            match rules::takes(glance.state(tag), Some(question.label(tag))) {
+                Ok(stamp) => stamps.asked.push(Some(stamp)),
+                Err(_) if dispensable => stamps.asked.push(None),
+                Err(reason) => return Err(reason),
+            }
         }
         for tag in &question.also {
             stamps.more.push((tag.clone(), rules::takes(glance.state(tag), None)?));
@@ -347,7 +355,7 @@ impl Sight {
             return Self::Nothing;
         }
         let Some(bytes) = bytes else { return Self::Nothing };
-        let Some(entry) = Decoded::read(&question.key, &question.tags, &bytes) else {
+        let Some(entry) = Decoded::read(&question.key, &question.tags, question.shape, &bytes) else {
             tracing::debug!("an entry could not be read: a miss");
             return Self::Nothing;
         };

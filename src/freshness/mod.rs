@@ -24,7 +24,7 @@ mod rules;
 mod ticket;
 mod verify;
 
-pub(crate) use entry::{Decoded, Entry, PayloadKind};
+pub(crate) use entry::{Decoded, Entry, PayloadKind, Shape};
 pub(crate) use fetch::{Checks, Freshness, Reading};
 pub(crate) use look::Look;
 pub(crate) use purge::{PurgeQueue, PurgeSet};

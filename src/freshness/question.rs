@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::PayloadKind;
+use super::{PayloadKind, entry::Shape};
 use crate::{
     near::Backing,
     store::{EntryKey, Stamp, TagKey},
@@ -15,6 +15,8 @@ pub(crate) struct Question {
     /// The tags that any entry under this key may depend on. Every reader and filler of the key
     /// names the same ones in the same order.
     pub(crate) tags: Vec<TagKey>,
+    /// Which those are.
+    pub(crate) shape: Shape,
     /// Those of the tags, by position, that an entry does not depend on once it holds something:
     /// the table's tag, of a row that exists.
     pub(crate) only_if_missing: Vec<usize>,
@@ -169,7 +171,9 @@ pub(crate) struct Stamps {
     pub(super) looked_twice: bool,
     /// The life of the store that they are from.
     pub(super) incarnation: u64,
-    pub(super) asked: Vec<Stamp>,
+    /// One for each tag that was asked for; `None` of one that only a missing row depends on, and that
+    /// had none to take.
+    pub(super) asked: Vec<Option<Stamp>>,
     /// Of the further tags that the caller named, in that order; behind them, of those that the
     /// entry's content named when it was last seen.
     pub(super) more: Vec<(TagKey, Stamp)>,
@@ -183,11 +187,16 @@ impl<T> Fetched<T> {
 }
 
 impl Stamps {
+    /// May it be said, on the strength of these, that there is no such row?
+    pub(super) fn cover_missing(&self) -> bool {
+        self.asked.iter().all(Option::is_some)
+    }
+
     /// What a flight is known by: the life of the store, and the stamps of all tags that the caller
     /// named. Those that only a hint named are left out, since two callers may have different hints.
     pub(super) fn flight(&self, question: &Question) -> Vec<u64> {
         let named = self.more.iter().take(question.also.len()).map(|(_, stamp)| stamp);
-        let stamps = self.asked.iter().chain(named).map(|stamp| stamp.get());
-        std::iter::once(self.incarnation).chain(stamps).collect()
+        let asked = self.asked.iter().map(|stamp| stamp.map_or(0, Stamp::get));
+        std::iter::once(self.incarnation).chain(asked).chain(named.map(|stamp| stamp.get())).collect()
     }
 }

@@ -83,10 +83,10 @@ impl Generations {
         }
     }
 
-    /// What has happened to any of these places since `moment`.
+    /// What has happened to any of these places since `moment`; something has, since before the first.
     pub(super) fn since(&self, moment: u64, slots: &[u32]) -> Change {
         let later = |slot: &u32| self.slots[*slot as usize].load(Ordering::Acquire) > moment;
-        if slots.iter().any(later) {
+        if moment == 0 || slots.iter().any(later) {
             Change::Some
         } else if self.floor.load(Ordering::Acquire) > moment {
             Change::Unknown

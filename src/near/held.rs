@@ -4,12 +4,13 @@ use std::{
     any::Any,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::Near;
 use crate::{
@@ -32,51 +33,54 @@ pub(crate) struct Backing {
     pub(crate) payload: Bytes,
 }
 
-/// An answer in memory, and what it takes to serve it.
+/// What is kept of an answer; nothing of one that says that there is nothing.
+pub(crate) type Kept = Option<Arc<dyn Any + Send + Sync>>;
+
+/// The store has been asked, and the stamps do not stand. They never will again.
+const REFUTED: u64 = 0;
+
+/// An answer in memory, and what it takes to serve it. What every hit reads comes first, so that it is
+/// in as few cache lines as can be.
+#[repr(C)]
 pub(crate) struct Held {
-    value: Box<dyn Any + Send + Sync>,
-    pub(super) weight: u64,
-    pub(crate) depends: Box<[(TagKey, Stamp)]>,
-    pub(crate) incarnation: u64,
-    pub(super) slots: Box<[u32]>,
     moment: AtomicU64,
-    /// The store has been asked, and the stamps do not stand.
-    refuted: AtomicBool,
     pub(super) until: Instant,
     /// How often the schema may have changed before the question was put.
     pub(crate) schema: u64,
+    pub(super) slots: SmallVec<[u32; 4]>,
+    value: Kept,
     pub(crate) counters: Arc<TableCounters>,
+    pub(super) weight: u64,
+    pub(crate) incarnation: u64,
+    pub(crate) depends: Box<[(TagKey, Stamp)]>,
 }
 
 impl Held {
     pub(crate) fn new(
         near: &Near,
-        value: Box<dyn Any + Send + Sync>,
+        value: Kept,
         backing: Backing,
         schema: u64,
         counters: Arc<TableCounters>,
     ) -> Self {
-        let payload_bytes = backing.payload.len();
-        let Backing { depends, incarnation, moment, life, .. } = backing;
+        let Backing { depends, incarnation, moment, life, payload, .. } = backing;
+        let tags: u64 = depends.iter().map(|(tag, _)| tag.as_str().len() as u64).sum();
         Self {
-            value,
-            // Decoded it is larger than packed: the columns have their full width.
-            weight: 2 * payload_bytes as u64
-                + depends.iter().map(|(tag, _)| tag.as_str().len() as u64).sum::<u64>(),
-            slots: near.slots(depends.iter().map(|(tag, _)| tag)),
-            depends: depends.into(),
-            incarnation,
             moment: AtomicU64::new(moment),
-            refuted: AtomicBool::new(false),
             until: Instant::now() + life,
             schema,
+            slots: near.slots(depends.iter().map(|(tag, _)| tag)),
+            value,
             counters,
+            // Decoded it is larger than packed: the columns have their full width.
+            weight: 2 * payload.len() as u64 + tags,
+            incarnation,
+            depends: depends.into(),
         }
     }
 
-    /// The answer, if it is one of this kind.
-    pub(crate) fn value<T: 'static>(&self) -> Option<&T> {
-        self.value.downcast_ref()
+    pub(crate) fn value(&self) -> &Kept {
+        &self.value
     }
 
     pub(super) fn moment(&self) -> u64 {
@@ -85,15 +89,12 @@ impl Held {
 
     /// Its stamps stood when the store was asked, which was after `moment`.
     pub(crate) fn proven(&self, moment: u64) {
-        self.moment.fetch_max(moment, Ordering::AcqRel);
+        let later = |known: u64| (known != REFUTED && known < moment).then_some(moment);
+        let _ = self.moment.fetch_update(Ordering::AcqRel, Ordering::Acquire, later);
     }
 
-    /// Its stamps do not stand. They never will again.
+    /// Its stamps do not stand.
     pub(crate) fn refute(&self) {
-        self.refuted.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_refuted(&self) -> bool {
-        self.refuted.load(Ordering::Acquire)
+        self.moment.store(REFUTED, Ordering::Release);
     }
 }

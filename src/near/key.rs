@@ -9,8 +9,8 @@ use std::{
 use quick_cache::Equivalent;
 use smallvec::SmallVec;
 
-/// A key of one or two columns needs no memory of its own.
-type Values = SmallVec<[u8; 24]>;
+/// A key of one number needs no memory of its own.
+pub(crate) type Values = SmallVec<[u8; 16]>;
 
 /// What was asked, borrowed: to look it up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,30 +25,31 @@ pub(crate) struct Spot<'a> {
     pub(crate) session: Option<&'a str>,
 }
 
-/// What was asked, to be kept.
+/// What was asked, to be kept. Small, for there are many, and a look-up compares it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NearKey {
     kind: TypeId,
-    text: Box<str>,
     values: Values,
-    session: Option<Box<str>>,
+    /// The statement and the session, unless it is one row by its key, the same for everybody.
+    rest: Option<Box<(Box<str>, Option<Box<str>>)>>,
 }
 
 impl Spot<'_> {
     pub(crate) fn to_key(&self) -> NearKey {
-        NearKey {
-            kind: self.kind,
-            text: self.text.into(),
-            values: self.values.clone(),
-            session: self.session.map(Into::into),
-        }
+        let plain = self.text.is_empty() && self.session.is_none();
+        let rest = || Box::new((self.text.into(), self.session.map(Into::into)));
+        NearKey { kind: self.kind, values: self.values.clone(), rest: (!plain).then(rest) }
     }
 }
 
 impl NearKey {
+    fn rest(&self) -> (&str, Option<&str>) {
+        self.rest.as_deref().map_or(("", None), |(text, session)| (text, session.as_deref()))
+    }
+
     pub(super) fn bytes(&self) -> u64 {
-        (self.text.len() + self.values.len() + self.session.as_ref().map_or(0, |session| session.len()))
-            as u64
+        let (text, session) = self.rest();
+        (text.len() + self.values.len() + session.map_or(0, str::len)) as u64
     }
 }
 
@@ -67,15 +68,13 @@ impl Hash for Spot<'_> {
 
 impl Hash for NearKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        hash(&self.kind, &self.text, &self.values, self.session.as_deref(), state);
+        let (text, session) = self.rest();
+        hash(&self.kind, text, &self.values, session, state);
     }
 }
 
 impl Equivalent<NearKey> for Spot<'_> {
     fn equivalent(&self, key: &NearKey) -> bool {
-        self.kind == key.kind
-            && self.values == key.values
-            && *self.text == *key.text
-            && self.session == key.session.as_deref()
+        self.kind == key.kind && self.values == key.values && (self.text, self.session) == key.rest()
     }
 }

@@ -21,12 +21,13 @@ use std::{
 };
 
 use quick_cache::{Weighter, sync::Cache};
+use smallvec::SmallVec;
 use tokio::{runtime::Handle, task::AbortHandle};
 
 use self::{generations::Generations, listener::Listener};
 pub(crate) use self::{
-    held::{Backing, Held},
-    key::{NearKey, Spot},
+    held::{Backing, Held, Kept},
+    key::{NearKey, Spot, Values},
 };
 use crate::store::{Stamp, Store, TagKey, Watch};
 
@@ -120,8 +121,8 @@ impl Near {
     pub(crate) fn trust(&self, held: &Held, now: Instant) -> Trust {
         // How far the feed is complete comes first: what it told up to then is seen by what follows.
         let complete = self.is_complete(now);
+        // A moment before all others, of one that is refuted, is before every change there was.
         match self.generations.since(held.moment(), &held.slots) {
-            _ if held.is_refuted() => Trust::Doubt,
             generations::Change::None if complete => Trust::Full,
             generations::Change::None | generations::Change::Unknown => Trust::Unproven,
             generations::Change::Some => Trust::Doubt,
@@ -142,7 +143,7 @@ impl Near {
     }
 
     /// The places of tags among those whose changes are counted.
-    pub(crate) fn slots<'a>(&self, tags: impl Iterator<Item = &'a TagKey>) -> Box<[u32]> {
+    fn slots<'a>(&self, tags: impl Iterator<Item = &'a TagKey>) -> SmallVec<[u32; 4]> {
         tags.map(|tag| self.generations.slot(tag.as_str().as_bytes())).collect()
     }
 
@@ -158,28 +159,34 @@ impl Near {
 
     /// A stamp was read; `moment` is from before it was asked for.
     pub(crate) fn saw_stamp(&self, tag: &TagKey, stamp: Stamp, incarnation: u64, moment: u64) {
-        if !self.max_staleness.is_zero() {
+        // Nothing has changed since it was seen the first time, which is then as good.
+        let known = |(there, life, since): (Stamp, u64, u64)| {
+            let slot = self.generations.slot(tag.as_str().as_bytes());
+            there == stamp
+                && life == incarnation
+                && self.generations.since(since, &[slot]) == generations::Change::None
+        };
+        if !self.max_staleness.is_zero() && !self.stamps.get(tag).is_some_and(known) {
             self.stamps.insert(tag.clone(), (stamp, incarnation, moment));
         }
     }
 
     /// The stamps of these tags, if all are known well enough to be served by; with the life of the
-    /// store that they are from, and the earliest moment at which one was seen.
+    /// store that they are from, and a moment at which all of them stood as far as had been told.
     pub(crate) fn stamps<'a>(&self, tags: impl Iterator<Item = &'a TagKey>) -> Option<Known> {
         if !self.is_complete(Instant::now()) {
             return None;
         }
-        let mut known =
-            Known { stamps: Vec::with_capacity(tags.size_hint().0), incarnation: 0, moment: u64::MAX };
+        let stamps = Vec::with_capacity(tags.size_hint().0);
+        let mut known = Known { stamps, incarnation: 0, moment: self.moment() };
         for tag in tags {
-            let (stamp, incarnation, moment) = self.stamps.get(tag)?;
+            let (stamp, incarnation, seen) = self.stamps.get(tag)?;
             let slot = self.generations.slot(tag.as_str().as_bytes());
-            let stands = self.generations.since(moment, &[slot]) == generations::Change::None;
+            let stands = self.generations.since(seen, &[slot]) == generations::Change::None;
             if !stands || !known.stamps.is_empty() && known.incarnation != incarnation {
                 return None;
             }
             known.incarnation = incarnation;
-            known.moment = known.moment.min(moment);
             known.stamps.push(stamp);
         }
         Some(known)

@@ -106,10 +106,7 @@ impl TableCounters {
         };
         match outcome {
             Outcome::Hit => add(&self.hits),
-            Outcome::Near => {
-                add(&self.hits);
-                add(&self.near);
-            }
+            Outcome::Near => add(&self.near),
             Outcome::Miss => add(&self.misses),
             Outcome::Joined => {
                 add(&self.misses);
@@ -133,11 +130,13 @@ impl TableCounters {
 
     fn snapshot(&self) -> TableStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let (hits, misses, bypasses) = (get(&self.hits), get(&self.misses), get(&self.bypasses));
+        let near = get(&self.near);
+        // Those from memory are counted once.
+        let (hits, misses, bypasses) = (get(&self.hits) + near, get(&self.misses), get(&self.bypasses));
         TableStats {
             reads: hits + misses + bypasses,
             hits,
-            near: get(&self.near),
+            near,
             misses,
             joined: get(&self.joined),
             bypasses,

@@ -1,6 +1,6 @@
 //! What a query answers, as a payload: which codec writes it is decided by the query's type.
 
-use std::{any::Any, fmt::Write as _, marker::PhantomData, sync::Arc};
+use std::{fmt::Write as _, marker::PhantomData, sync::Arc};
 
 use bytes::Bytes;
 use sea_orm::{EntityTrait, IdenStatic, Iterable, ModelTrait};
@@ -14,7 +14,7 @@ use crate::{
         same_optionals, value_text,
     },
     freshness::{Payload, PayloadKind},
-    near::{Backing, Held},
+    near::{Backing, Kept},
     store::TagKey,
 };
 
@@ -43,10 +43,10 @@ pub(crate) trait Codec: 'static {
     fn unshare(shared: Self::Shared) -> Self::Value;
 
     /// What is kept of the answer in memory.
-    fn keep(shared: &Self::Shared, backing: &Backing) -> Box<dyn Any + Send + Sync>;
+    fn keep(shared: &Self::Shared, backing: &Backing) -> Kept;
 
     /// What was kept.
-    fn kept(held: &Held) -> Option<Self::Shared>;
+    fn kept(kept: &Kept) -> Option<Self::Shared>;
 
     /// Writes the value down as its `Debug` says it, if it has one.
     fn debug(_value: &Self::Value, _out: &mut Looks) {}
@@ -258,12 +258,13 @@ impl<E: Rebuild> Codec for OneModel<E> {
         shared.map(Arc::unwrap_or_clone)
     }
 
-    fn keep(shared: &Self::Shared, _: &Backing) -> Box<dyn Any + Send + Sync> {
-        Box::new(shared.clone())
+    fn keep(shared: &Self::Shared, _: &Backing) -> Kept {
+        shared.clone().map(|row| row as _)
     }
 
-    fn kept(held: &Held) -> Option<Self::Shared> {
-        held.value::<Self::Shared>().cloned()
+    fn kept(kept: &Kept) -> Option<Self::Shared> {
+        let Some(row) = kept else { return Some(None) };
+        Arc::downcast(row.clone()).ok().map(Some)
     }
 
     fn debug(value: &Self::Value, out: &mut Looks) {
@@ -307,12 +308,12 @@ impl<E: Rebuild> Codec for AllModels<E> {
         Arc::unwrap_or_clone(shared)
     }
 
-    fn keep(shared: &Self::Shared, _: &Backing) -> Box<dyn Any + Send + Sync> {
-        Box::new(shared.clone())
+    fn keep(shared: &Self::Shared, _: &Backing) -> Kept {
+        Some(shared.clone())
     }
 
-    fn kept(held: &Held) -> Option<Self::Shared> {
-        held.value::<Self::Shared>().cloned()
+    fn kept(kept: &Kept) -> Option<Self::Shared> {
+        Arc::downcast(kept.clone()?).ok()
     }
 
     fn debug(value: &Self::Value, out: &mut Looks) {
@@ -375,12 +376,12 @@ impl<E: Rebuild, F: Rebuild> Codec for OnePair<E, F> {
         Arc::unwrap_or_clone(shared)
     }
 
-    fn keep(shared: &Self::Shared, _: &Backing) -> Box<dyn Any + Send + Sync> {
-        Box::new(shared.clone())
+    fn keep(shared: &Self::Shared, _: &Backing) -> Kept {
+        Some(shared.clone())
     }
 
-    fn kept(held: &Held) -> Option<Self::Shared> {
-        held.value::<Self::Shared>().cloned()
+    fn kept(kept: &Kept) -> Option<Self::Shared> {
+        Arc::downcast(kept.clone()?).ok()
     }
 
     fn debug(value: &Self::Value, out: &mut Looks) {
@@ -424,12 +425,12 @@ impl<E: Rebuild, F: Rebuild> Codec for AllPairs<E, F> {
         Arc::unwrap_or_clone(shared)
     }
 
-    fn keep(shared: &Self::Shared, _: &Backing) -> Box<dyn Any + Send + Sync> {
-        Box::new(shared.clone())
+    fn keep(shared: &Self::Shared, _: &Backing) -> Kept {
+        Some(shared.clone())
     }
 
-    fn kept(held: &Held) -> Option<Self::Shared> {
-        held.value::<Self::Shared>().cloned()
+    fn kept(kept: &Kept) -> Option<Self::Shared> {
+        Arc::downcast(kept.clone()?).ok()
     }
 
     fn debug(value: &Self::Value, out: &mut Looks) {
@@ -476,12 +477,12 @@ impl<E: Rebuild, F: Rebuild> Codec for Families<E, F> {
         Arc::unwrap_or_clone(shared)
     }
 
-    fn keep(shared: &Self::Shared, _: &Backing) -> Box<dyn Any + Send + Sync> {
-        Box::new(shared.clone())
+    fn keep(shared: &Self::Shared, _: &Backing) -> Kept {
+        Some(shared.clone())
     }
 
-    fn kept(held: &Held) -> Option<Self::Shared> {
-        held.value::<Self::Shared>().cloned()
+    fn kept(kept: &Kept) -> Option<Self::Shared> {
+        Arc::downcast(kept.clone()?).ok()
     }
 
     fn debug(value: &Self::Value, out: &mut Looks) {
@@ -524,12 +525,12 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Codec for Custom<T> {
     }
 
     /// Packed: nobody says that it can be shared, or copied.
-    fn keep(_: &Self::Shared, backing: &Backing) -> Box<dyn Any + Send + Sync> {
-        Box::new((backing.kind, backing.payload.clone()))
+    fn keep(_: &Self::Shared, backing: &Backing) -> Kept {
+        Some(Arc::new((backing.kind, backing.payload.clone())))
     }
 
-    fn kept(held: &Held) -> Option<Self::Shared> {
-        let (kind, payload) = held.value::<(PayloadKind, Bytes)>()?;
+    fn kept(kept: &Kept) -> Option<Self::Shared> {
+        let (kind, payload) = kept.as_ref()?.downcast_ref::<(PayloadKind, Bytes)>()?;
         decode::<Self>(*kind, payload)
     }
 
@@ -574,12 +575,12 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Codec for OneCustom<T> {
     }
 
     /// Packed: nobody says that it can be shared, or copied.
-    fn keep(_: &Self::Shared, backing: &Backing) -> Box<dyn Any + Send + Sync> {
-        Box::new((backing.kind, backing.payload.clone()))
+    fn keep(_: &Self::Shared, backing: &Backing) -> Kept {
+        Some(Arc::new((backing.kind, backing.payload.clone())))
     }
 
-    fn kept(held: &Held) -> Option<Self::Shared> {
-        let (kind, payload) = held.value::<(PayloadKind, Bytes)>()?;
+    fn kept(kept: &Kept) -> Option<Self::Shared> {
+        let (kind, payload) = kept.as_ref()?.downcast_ref::<(PayloadKind, Bytes)>()?;
         decode::<Self>(*kind, payload)
     }
 

@@ -3,14 +3,13 @@
 use std::{any::TypeId, marker::PhantomData, sync::Arc, time::Instant};
 
 use sea_orm::{EntityTrait, Statement, Value};
-use smallvec::SmallVec;
 
 use super::{codec::Codec, question::ReadOptions};
 use crate::{
     ReadThrough,
     entity::encode_values,
     freshness::{Fetched, Outcome},
-    near::{Held, Spot, Trust},
+    near::{Held, Spot, Trust, Values},
     observe::TableCounters,
 };
 
@@ -33,7 +32,7 @@ pub(super) fn spot_of_answer<'a, C: Codec>(
         return None;
     }
     let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
-    let values = SmallVec::from_vec(encode_values(values).ok()?);
+    let values = Values::from_vec(encode_values(values).ok()?);
     Some(Spot { kind: TypeId::of::<C>(), text: &statement.sql, values, session: db.session() })
 }
 
@@ -43,8 +42,8 @@ fn is_kept(db: &impl ReadThrough) -> bool {
 }
 
 /// A key written down so that no two are alike. `None` if a part of it is NULL.
-fn key_bytes(key: &[Value]) -> Option<SmallVec<[u8; 24]>> {
-    let mut bytes = SmallVec::new();
+fn key_bytes(key: &[Value]) -> Option<Values> {
+    let mut bytes = Values::new();
     for value in key {
         match value {
             Value::BigInt(Some(number)) => {
@@ -105,7 +104,7 @@ pub(super) async fn on_proof<C: Codec>(
 }
 
 fn served<C: Codec>(held: &Held) -> Option<C::Shared> {
-    let value = C::kept(held)?;
+    let value = C::kept(held.value())?;
     held.counters.count(Outcome::Near);
     tracing::trace!("answered from memory");
     Some(value)

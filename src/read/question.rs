@@ -9,7 +9,7 @@ use crate::{
     Cache, ReadThrough,
     connection::named,
     entity::{EntityDescriptor, KeyClass, KeyText, TtlSpec, encode_values, value_text},
-    freshness::{Bypass, Grace, Question, Terms},
+    freshness::{Bypass, Grace, Question, Shape, Terms},
     keys::KeyHash,
     schema::{Knowledge, Schema},
     statement::{Analysis, Read},
@@ -146,20 +146,25 @@ impl<'a> Reader<'a> {
         key: &[Value],
     ) -> Result<Option<Question>, Bypass> {
         let inner = &self.cache.inner;
-        let folded = entity.table.to_lowercase();
+        let rows = inner.rows(entity);
+        let keys = &rows.keys;
+        let folded = &*entity.folded;
         let exact: Option<Vec<String>> = key.iter().map(value_text).collect();
         let Some(exact) = exact.filter(|exact| exact.len() == entity.key.len() && !exact.is_empty()) else {
             return Ok(None);
         };
-        let mut tags = self.shared_tags(Some(entity));
-        tags.extend(self.tables_behind(&folded)?.iter().map(|table| inner.keys.table(table)));
-        tags.push(inner.keys.any_row(&folded));
+        let mut tags = Vec::with_capacity(keys.shared.len() + 3);
+        tags.extend(keys.shared.iter().cloned());
+        let behind = self.tables_behind(folded)?;
+        tags.extend(behind.iter().map(|table| inner.keys.table(table)));
+        tags.push(keys.any_row.clone());
         let named = entity.key_text(key);
         let has_tag = named.is_some();
-        tags.extend(named.map(|named| inner.keys.row_tag(&folded, named)));
+        tags.extend(named.map(|named| keys.tag(named)));
         let table = tags.len();
-        tags.push(inner.keys.table(&folded));
-        let mut question = self.bare(self.in_session(inner.row_entry(entity, &exact)), tags, Some(entity));
+        tags.push(keys.table.clone());
+        let shape = if has_tag && behind.is_empty() { rows.shape } else { Shape::of(&tags) };
+        let mut question = self.bare(self.in_session(keys.entry(&exact)), (tags, shape), Some(entity));
         // A row that is there changes only with its own tags; one that is not there may come with any
         // insert into the table. A row that no tag can name depends on the table, since other code
         // may know a key that names it.
@@ -248,15 +253,19 @@ impl<'a> Reader<'a> {
         let key = inner.keys.query(group, &label, hash, C::fingerprint(&inner.registry));
         let mut tags = self.shared_tags(entity);
         depends.into_iter().for_each(|tag| add(&mut tags, tag));
-        let mut question = self.bare(self.in_session(key), tags, entity);
+        let any_user = inner.keys.any_user_tag();
+        let has_family = tags.contains(&any_user);
         // Tag templates of rows that cannot be asked for their columns: of a joined entity, or of any
         // table behind a select that has lost its entity. Such an answer depends on all user tags.
         let has_tags = |entity: &Arc<EntityDescriptor>| !entity.policy.tags.is_empty();
         let lost = request.entity.is_none() && declared(self.cache, analysis).any(|entity| has_tags(&entity));
-        if request.joined.as_ref().is_some_and(has_tags) || lost {
-            if question.family.is_none() {
-                question.tags.push(inner.keys.any_user_tag());
-            }
+        let on_all = request.joined.as_ref().is_some_and(has_tags) || lost;
+        if on_all && !has_family {
+            tags.push(any_user);
+        }
+        let shape = Shape::of(&tags);
+        let mut question = self.bare(self.in_session(key), (tags, shape), entity);
+        if on_all {
             question.family = None;
         }
         Some(question)
@@ -324,7 +333,12 @@ impl<'a> Reader<'a> {
         tags
     }
 
-    fn bare(&self, key: EntryKey, tags: Vec<TagKey>, entity: Option<&Arc<EntityDescriptor>>) -> Question {
+    fn bare(
+        &self,
+        key: EntryKey,
+        (tags, shape): (Vec<TagKey>, Shape),
+        entity: Option<&Arc<EntityDescriptor>>,
+    ) -> Question {
         let config = &self.cache.inner.config;
         let policy = entity.map(|entity| &entity.policy);
         let or = |spec: Option<TtlSpec>, default| config.ttl(spec.unwrap_or(TtlSpec::For(default)));
@@ -337,6 +351,7 @@ impl<'a> Reader<'a> {
         Question {
             key,
             tags,
+            shape,
             only_if_missing: Vec::new(),
             family,
             also: Vec::new(),

@@ -429,3 +429,27 @@ async fn what_cannot_be_stored_is_not_loaded_twice() {
     }
     assert_eq!(cache.stats().total.hits, 0);
 }
+
+/// A write to any row of the table has a barrier on the table while it is under way. What it has no part
+/// in is stored all the same.
+#[tokio::test]
+async fn rows_are_filled_while_other_rows_are_being_written_and_missing_ones_are_not() {
+    use sea_orm_cache::stores::{Arm, Release, Store, TagKey, WriterId};
+    let Some(url) = crate::support::shared_redis_url() else { return };
+    let world = World::new(Backend::Sqlite, StoreKind::Redis).await.unwrap();
+    let store = sea_orm_cache::stores::RedisStore::connect(crate::world::patient(url)).await.unwrap();
+    let writer = WriterId::fresh();
+    let table = TagKey::from_full(format!("{}:t:book", world.namespace));
+    let arm = Arm { writer, tags: vec![(table.clone(), 0)], life: Duration::from_secs(60) };
+    store.arm(&arm).await.unwrap();
+    assert!(!world.book_is_cached(7).await);
+    let lands = || async { world.book_is_cached(7).await };
+    crate::support::eventually("the row's entry", Duration::from_secs(20), lands).await;
+    for _ in 0..3 {
+        assert!(!world.book_is_cached(4711).await, "who knows what is being inserted");
+    }
+    store.release(&Release { writer, ..Release::purging(&[table], &[]) }).await.unwrap();
+    assert!(!world.book_is_cached(4711).await);
+    let lands = || async { world.book_is_cached(4711).await };
+    crate::support::eventually("the missing row's entry", Duration::from_secs(20), lands).await;
+}

@@ -44,7 +44,7 @@ impl Counted {
     /// The number of round trips once there are no more to come.
     async fn quiet(&self) -> u64 {
         let mut last = (self.proxy.round_trips(), 0);
-        while last.1 < 20 {
+        while last.1 < 50 {
             tokio::time::sleep(Duration::from_millis(2)).await;
             let now = self.proxy.round_trips();
             last = if now == last.0 { (now, last.1 + 1) } else { (now, 0) };

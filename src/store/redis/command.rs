@@ -17,7 +17,8 @@ const KEYS_PER_SCAN: usize = 1000;
 /// The proposals, each only where nothing stands, and then one MGET of everything: the server
 /// answers that in one atomic step.
 pub(super) fn read(entries: &[EntryKey], tags: &[TagProbe]) -> Pipeline {
-    let mut pipeline = Pipeline::with_capacity(1 + tags.len());
+    let proposals = tags.iter().filter(|probe| probe.propose.is_some()).count();
+    let mut pipeline = Pipeline::with_capacity(1 + proposals);
     for probe in tags {
         if let Some((stamp, life)) = probe.propose {
             let stamp = stamp.to_string();
@@ -30,10 +31,14 @@ pub(super) fn read(entries: &[EntryKey], tags: &[TagProbe]) -> Pipeline {
                 .arg("NX");
         }
     }
-    pipeline.cmd("MGET");
-    for key in entries.iter().map(EntryKey::as_str).chain(tags.iter().map(|probe| probe.key.as_str())) {
-        pipeline.arg(key);
-    }
+    let keys = || entries.iter().map(EntryKey::as_str).chain(tags.iter().map(|probe| probe.key.as_str()));
+    let bytes = keys().map(str::len).sum::<usize>();
+    let mut all = redis::Cmd::with_capacity(1 + entries.len() + tags.len(), 4 + bytes);
+    all.arg("MGET");
+    keys().for_each(|key| {
+        all.arg(key);
+    });
+    pipeline.add_command(all);
     pipeline
 }
 
