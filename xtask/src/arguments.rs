@@ -4,6 +4,7 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, Parser, ValueExt};
 
+use crate::bench::Bench;
 use crate::steps;
 
 /// What is to be done.
@@ -19,8 +20,8 @@ pub enum Task {
     Chaos(ChaosOptions),
     /// Run the servers until interrupted.
     Servers,
-    /// Run `cargo bench` with these arguments.
-    Bench(Vec<OsString>),
+    /// Run benches.
+    Bench(Bench),
 }
 
 /// Options of `cargo xtask test`.
@@ -63,8 +64,7 @@ pub fn parse() -> Result<Task, lexopt::Error> {
                 Some(Arg::Short('h') | Arg::Long("help")) => Ok(Task::Help),
                 Some(argument) => Err(argument.unexpected()),
             },
-            // Everything that follows is for `cargo bench`, options included.
-            "bench" => Ok(Task::Bench(parser.raw_args()?.collect())),
+            "bench" => bench(&mut parser),
             "help" => Ok(Task::Help),
             other => Err(format!("no such task: {other}").into()),
         },
@@ -104,6 +104,16 @@ fn cases(parser: &mut Parser) -> Result<Task, lexopt::Error> {
     Ok(Task::Cases(asked))
 }
 
+/// Everything that follows is for the suite or for `cargo bench`, options included.
+fn bench(parser: &mut Parser) -> Result<Task, lexopt::Error> {
+    let mut arguments: Vec<OsString> = parser.raw_args()?.collect();
+    if arguments.first().is_some_and(|first| first == "micro") {
+        arguments.remove(0);
+        return Ok(Task::Bench(Bench::Micro(arguments)));
+    }
+    Ok(Task::Bench(Bench::Suite(arguments)))
+}
+
 fn chaos(parser: &mut Parser) -> Result<Task, lexopt::Error> {
     let mut options = ChaosOptions::default();
     while let Some(argument) = parser.next()? {
@@ -140,7 +150,16 @@ cargo xtask servers
     Starts Redis, PostgreSQL and MariaDB, prints the environment that the tests take them from, and stops
     them on Ctrl-C.
 
-cargo xtask bench [ARGUMENTS]
+cargo xtask bench [--only SCENARIO]... [--quick] [--json FILE] [--table FILE] [--chart FILE] [--render]
+    Runs the suite of benches/peers: ours beside its limits and beside other caches (docs/benchmarks.md).
+    --only SCENARIO  only this one; may be given several times
+    --quick          small and short, to see that it works
+    --json FILE      where the figures are kept (target/bench.json); those of scenarios that are not run stay
+    --table FILE     puts the tables between the marks of a Markdown page
+    --chart FILE     draws an SVG
+    --render         measures nothing, and shows what the file holds
+
+cargo xtask bench micro [ARGUMENTS]
     Runs cargo bench with the servers up; ARGUMENTS go to cargo bench.",
         steps.join(", ")
     )

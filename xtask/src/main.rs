@@ -10,6 +10,7 @@
 compile_error!("xtask runs servers in Unix process groups: use Linux, macOS or WSL");
 
 mod arguments;
+mod bench;
 mod cases;
 mod install;
 mod interrupt;
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
         Task::Cases(asked) => cases::show(&asked).map(|()| true),
         Task::Chaos(options) => steps::chaos(options).map(|()| true),
         Task::Servers => steps::servers().map(|()| true),
-        Task::Bench(arguments) => steps::bench(&arguments).map(|()| true),
+        Task::Bench(asked) => bench::bench(&asked).map(|()| true),
     });
     match done {
         Ok(true) => ExitCode::SUCCESS,

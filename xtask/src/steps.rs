@@ -1,6 +1,5 @@
 //! What is checked, in which order.
 
-use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 use std::time::Instant;
@@ -113,12 +112,6 @@ pub fn chaos(options: ChaosOptions) -> Result<(), Failure> {
     run_chaos(options, &Servers::start()?)
 }
 
-/// `cargo xtask bench`.
-pub fn bench(arguments: &[OsString]) -> Result<(), Failure> {
-    let servers = Servers::start()?;
-    print_and_run(cargo(["bench", "--package", "sea-orm-cache"]).args(arguments).envs(servers.environment()))
-}
-
 fn format(_: &TestOptions) -> Result<(), Failure> {
     install::toolchain_components()?;
     print_and_run(&mut cargo(["fmt", "--all", "--check"]))
@@ -184,7 +177,7 @@ fn package(_: &TestOptions) -> Result<(), Failure> {
             return Err(format!("the package lacks {needed}"));
         }
     }
-    for place in ["xtask/", "tests/", "target/", ".ci/", ".cargo/"] {
+    for place in ["xtask/", "tests/", "benches/", "target/", ".ci/", ".cargo/"] {
         if let Some(file) = files.iter().find(|file| file.starts_with(place)) {
             return Err(format!("the package has {file}"));
         }
