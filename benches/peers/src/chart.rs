@@ -16,6 +16,7 @@ use crate::{
 const SIZE: (u32, u32) = (960, 560);
 const OURS: RGBColor = RGBColor(0x1b, 0x6e, 0xc2);
 const OTHERS: RGBColor = RGBColor(0x9a, 0xa5, 0xb1);
+const LINES: RGBColor = RGBColor(0xd5, 0xda, 0xe0);
 const INK: RGBColor = RGBColor(0x22, 0x2b, 0x36);
 
 /// One bar.
@@ -23,6 +24,8 @@ struct Bar {
     name: String,
     value: f64,
     ours: bool,
+    /// Reads that were stale, in the mixed load.
+    stale: f64,
 }
 
 /// Two panels: reads by key, and the mixed load. Bars of ops/s, on a scale of powers of ten.
@@ -30,8 +33,11 @@ pub fn draw(sheet: &Sheet, path: &Path) -> Result<()> {
     let many = by_key::case(64);
     let two = mixed::case(95, 2);
     let panels = [
-        (format!("A row by its key, {many}: reads/s"), bars(sheet, by_key::SCENARIO, &many)),
-        (format!("Zipf reads/writes {two}: operations/s"), bars(sheet, mixed::SCENARIO, &two)),
+        (format!("A row by its key, {many}: reads/s (powers of ten)"), bars(sheet, by_key::SCENARIO, &many)),
+        (
+            format!("Zipf reads/writes {two}: operations/s (powers of ten)"),
+            bars(sheet, mixed::SCENARIO, &two),
+        ),
     ];
     let panels: Vec<_> = panels.into_iter().filter(|(_, bars)| !bars.is_empty()).collect();
     ensure!(!panels.is_empty(), "there are no figures to draw; run the scenarios by-key and mixed first");
@@ -49,7 +55,8 @@ fn bars(sheet: &Sheet, scenario: &str, case: &str) -> Vec<Bar> {
         .into_iter()
         .filter_map(|system| {
             let value = sheet.median(scenario, case, system, "ops/s")?;
-            Some(Bar { name: system.to_owned(), value, ours: is_ours(system) })
+            let stale = mixed::total(sheet, case, system, "stale reads");
+            Some(Bar { name: system.to_owned(), value, ours: is_ours(system), stale })
         })
         .collect();
     bars.sort_by(|one, other| other.value.total_cmp(&one.value));
@@ -66,25 +73,40 @@ fn panel(
     area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>,
 ) -> Result<()> {
     const LEFT: i32 = 280;
-    const RIGHT: i32 = 110;
+    const RIGHT: i32 = 230;
     const TOP: i32 = 44;
+    const BOTTOM: i32 = 34;
     let (width, height) = (area.dim_in_pixel().0 as i32, area.dim_in_pixel().1 as i32);
     let style = |size: i32| ("sans-serif", size).into_font().color(&INK);
     area.draw(&Text::new(title.to_owned(), (16, 14), style(18))).map_err(told)?;
     let (least, most) = (bars.last().map_or(1.0, |bar| bar.value), bars.first().map_or(1.0, |bar| bar.value));
     // From the power of ten below the smallest, so that a bar has a length.
     let (low, high) = (least.max(1.0).log10().floor(), most.max(10.0).log10());
-    let step = (height - TOP - 12) / bars.len() as i32;
+    let place_of = |value: f64| {
+        let share = ((value.max(1.0).log10() - low) / (high - low).max(f64::EPSILON)).clamp(0.01, 1.0);
+        LEFT + (f64::from(width - LEFT - RIGHT) * share) as i32
+    };
+    // Lines at the powers of ten: the lengths are no ratios, and must not be taken for them.
+    for power in low as i32 + 1..=high as i32 {
+        let (value, bottom) = (10_f64.powi(power), height - BOTTOM);
+        let line = PathElement::new(vec![(place_of(value), TOP - 8), (place_of(value), bottom)], LINES);
+        area.draw(&line).map_err(told)?;
+        area.draw(&Text::new(grouped(value), (place_of(value) - 20, bottom + 4), style(11))).map_err(told)?;
+    }
+    let step = (height - TOP - BOTTOM) / bars.len() as i32;
     for (place, bar) in bars.iter().enumerate() {
         let top = TOP + place as i32 * step;
-        let share = ((bar.value.max(1.0).log10() - low) / (high - low).max(f64::EPSILON)).clamp(0.01, 1.0);
-        let right = LEFT + (f64::from(width - LEFT - RIGHT) * share) as i32;
+        let right = place_of(bar.value);
         let color = if bar.ours { OURS } else { OTHERS };
         let shape = Rectangle::new([(LEFT, top), (right, top + step * 7 / 10)], color.filled());
         area.draw(&shape).map_err(told)?;
-        let middle = top + step / 8;
+        let middle = top + step * 7 / 20 - 7;
+        let figure = match bar.stale {
+            0.0 => grouped(bar.value),
+            stale => format!("{}, {} stale reads", grouped(bar.value), grouped(stale)),
+        };
         area.draw(&Text::new(bar.name.clone(), (16, middle), style(14))).map_err(told)?;
-        area.draw(&Text::new(grouped(bar.value), (right + 8, middle), style(14))).map_err(told)?;
+        area.draw(&Text::new(figure, (right + 8, middle), style(14))).map_err(told)?;
     }
     Ok(())
 }
