@@ -136,15 +136,19 @@ fn peers(sheet: &Sheet, all: &mut Vec<Bound>) {
             mixed_rate(&two, ours),
             mixed_rate(&two, systems::BY_HAND),
         ));
-        let stale = |system| mixed::total(sheet, &two, system, "stale reads");
-        let measured = sheet.median(mixed::SCENARIO, &two, ours, "stale reads").is_some();
-        let figure = if measured {
-            Ok(format!("{:.0}; theirs {:.0}", stale(ours), stale(systems::BY_HAND)))
-        } else {
-            Err("not measured".to_owned())
-        };
-        let met = measured && stale(ours) == 0.0;
-        all.push(Bound { what: "its stale reads", bound: "0", figure, met });
+        for (what, metric) in [
+            ("its stale reads, of all rounds", "stale reads"),
+            ("of these, by more than max_staleness (100 ms)", "stale by > 100 ms"),
+        ] {
+            let stale = |system| mixed::total(sheet, &two, system, metric);
+            let measured = sheet.median(mixed::SCENARIO, &two, ours, metric).is_some();
+            let figure = if measured {
+                Ok(format!("{:.0}; theirs {:.0}", stale(ours), stale(systems::BY_HAND)))
+            } else {
+                Err("not measured".to_owned())
+            };
+            all.push(Bound { what, bound: "0", figure, met: measured && stale(ours) == 0.0 });
+        }
     }
     for (reads, what, bound, limit) in [
         (95, "against tideorm, Zipf 95/5, 1 process: with near cache", ">= 3 x", 3.0),

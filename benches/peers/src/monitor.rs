@@ -21,6 +21,8 @@ pub struct Monitor {
 impl Monitor {
     /// Begins to look.
     pub async fn start(place: &Place) -> Result<Self> {
+        // Before the looking begins, so that it is not seen.
+        let own = place.redis().await?;
         let address = place.redis_url.trim_start_matches("redis://").trim_end_matches('/').to_owned();
         let mut stream =
             TcpStream::connect(&address).await.with_context(|| format!("cannot reach {address}"))?;
@@ -31,7 +33,7 @@ impl Monitor {
         if answer.trim() != "+OK" {
             bail!("Redis does not let us MONITOR: {answer}");
         }
-        Ok(Self { lines, own: place.redis().await? })
+        Ok(Self { lines, own })
     }
 
     /// What clients have asked since the last look; not what scripts did.

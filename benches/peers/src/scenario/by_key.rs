@@ -112,15 +112,14 @@ pub async fn hits(place: &Place, db: &CachedConnection, ids: &[i64]) -> Result<H
     }
     let hits = db.cache().stats().total.hits - before;
     ensure!(hits == ids.len() as u64, "{hits} of {} reads were hits", ids.len());
-    let seen = monitor.look().await?;
+    // One after the other, so the commands are in the order of the rows.
+    let mut seen =
+        monitor.look().await?.into_iter().filter(|it| matches!(it[0].as_slice(), b"GET" | b"MGET"));
     let mut commands = HashMap::new();
     for &id in ids {
         let row = format!(":row:book:{id}@").into_bytes();
-        let mut of_this =
-            seen.iter().filter(|it| matches!(it[0].as_slice(), b"GET" | b"MGET") && is_row(it, &row));
-        let command = of_this.next().with_context(|| format!("a hit of row {id} asks Redis for nothing"))?;
-        ensure!(of_this.next().is_none(), "a hit of row {id} asks Redis twice");
-        commands.insert(id, command.clone());
+        let of_this = seen.find(|it| is_row(it, &row));
+        commands.insert(id, of_this.with_context(|| format!("a hit of row {id} asks Redis for nothing"))?);
     }
     Ok(commands)
 }

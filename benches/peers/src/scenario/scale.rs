@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use anyhow::{Result, ensure};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use redis::aio::MultiplexedConnection;
-use sea_orm_cache::{Cache, EntryOptions};
+use sea_orm_cache::{Cache, EntryOptions, prelude::*};
 
 use super::{Plan, by_key};
 use crate::{
@@ -36,7 +36,11 @@ pub async fn run(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     place.flush().await?;
     values(place, plan, sheet).await?;
     place.flush().await?;
-    tasks(place, plan, sheet).await
+    place.seed(plan.rows).await?;
+    place.fresh_database(DATABASE_NAME).await?;
+    tasks(place, plan, sheet).await?;
+    place.flush().await?;
+    rows(place, plan, sheet).await
 }
 
 /// Tags that one, some and very many entries depend on, purged by turns.
@@ -136,8 +140,6 @@ async fn values(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
 
 /// Hits of rows by more and more tasks.
 async fn tasks(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
-    place.seed(plan.rows.min(2000)).await?;
-    place.fresh_database(DATABASE_NAME).await?;
     let ids: Arc<[i64]> = (1..=1000).collect();
     let database = place.connect(DATABASE_NAME, POOL).await?;
     let db = by_key::open(place, &database, "tasks", None).await?;
@@ -146,6 +148,32 @@ async fn tasks(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     for tasks in [1, 4, 16, 64, 256] {
         let pace = Pace { tasks, time: plan.turn, timed: 1 };
         let mut contest = Contest::new(SCENARIO, format!("rows by key, {}", by_key::case(tasks)));
+        contest.enter(by_key::REDIS_HIT, pace, &ids, move |id| by_key::by_id(id, db));
+        contest.enter(by_key::MGET, pace, &ids, move |id| {
+            by_key::raw(redis, &commands[&id][0], &commands[&id][1..])
+        });
+        contest.run(plan.rounds, sheet).await?;
+    }
+    Ok(database.close().await?)
+}
+
+/// Hits of few rows and of all, in no order.
+async fn rows(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
+    let database = place.connect(DATABASE_NAME, POOL).await?;
+    let redis = &*Box::leak(Box::new(place.redis().await?));
+    let pace = Pace { tasks: 64, time: plan.turn, timed: 1 };
+    for rows in [plan.rows / 100, plan.rows / 10, plan.rows] {
+        place.flush().await?;
+        let db = by_key::open(place, &database, &format!("rows-{rows}"), None).await?;
+        let all: Vec<i64> = (1..=rows as i64).collect();
+        for chunk in all.chunks(500) {
+            book::Entity::cached_by_ids(chunk.iter().copied(), db).await?;
+        }
+        db.cache().ping().await?;
+        let mut random = StdRng::seed_from_u64(1);
+        let ids: Arc<[i64]> = (0..100_000).map(|_| random.random_range(1..=rows as i64)).collect();
+        let commands = &*Box::leak(Box::new(by_key::hits(place, db, &all).await?));
+        let mut contest = Contest::new(SCENARIO, format!("rows by key, {rows} rows, 64 tasks"));
         contest.enter(by_key::REDIS_HIT, pace, &ids, move |id| by_key::by_id(id, db));
         contest.enter(by_key::MGET, pace, &ids, move |id| {
             by_key::raw(redis, &commands[&id][0], &commands[&id][1..])

@@ -1,8 +1,8 @@
 //! The versions that were acknowledged, in memory that all processes of a run share: a file that is mapped.
 //!
 //! A read that begins after a write was acknowledged, in whatever process, and returns an older version is
-//! stale. Each slot holds the version and when it was acknowledged, by the machine's monotonic clock, which
-//! all processes read alike; so a stale read also says how old what it missed was.
+//! stale. With the versions is kept when they were acknowledged, by the machine's monotonic clock, which all
+//! processes read alike; so a stale read also says how late it was.
 #![allow(unsafe_code, reason = "memory that other processes write to")]
 
 use std::{
@@ -15,7 +15,13 @@ use anyhow::{Context, Result};
 use memmap2::MmapMut;
 use nix::time::{ClockId, clock_gettime};
 
-/// A slot for each row.
+/// Words of a row: its latest version, then the last ones by their number.
+const WORDS: usize = 1 + REMEMBERED;
+/// So many versions of a row are remembered with their times. A read that misses more of them is known to
+/// be at least as old as the oldest.
+const REMEMBERED: usize = 31;
+
+/// A version, and when it was acknowledged, for each row.
 pub struct Acknowledged {
     map: MmapMut,
 }
@@ -23,16 +29,24 @@ pub struct Acknowledged {
 /// What was acknowledged before a read began.
 #[derive(Clone, Copy, Debug)]
 pub struct Known {
+    id: i64,
     version: u32,
-    at_ms: u32,
     read_at_ms: u32,
+}
+
+fn packed(version: u32, at_ms: u32) -> u64 {
+    u64::from(version) << 32 | u64::from(at_ms)
+}
+
+fn unpacked(word: u64) -> (u32, u32) {
+    ((word >> 32) as u32, word as u32)
 }
 
 impl Acknowledged {
     /// A new file, nothing acknowledged.
     pub fn create(path: &Path, rows: usize) -> Result<()> {
         let file = File::create(path).with_context(|| format!("cannot create {}", path.display()))?;
-        Ok(file.set_len((rows as u64 + 1) * 8)?)
+        Ok(file.set_len(((rows + 1) * WORDS * 8) as u64)?)
     }
 
     /// The file of a run.
@@ -43,37 +57,53 @@ impl Acknowledged {
         Ok(Self { map })
     }
 
-    fn slot(&self, id: i64) -> &AtomicU64 {
-        let offset = id as usize * 8;
-        assert!(offset + 8 <= self.map.len(), "row {id} has a slot");
+    fn word(&self, id: i64, word: usize) -> &AtomicU64 {
+        let offset = (id as usize * WORDS + word) * 8;
+        assert!(offset + 8 <= self.map.len(), "row {id} has a place");
         // SAFETY: in bounds, aligned (a mapping begins at a page), and all access is atomic.
         unsafe { AtomicU64::from_ptr(self.map.as_ptr().add(offset).cast_mut().cast()) }
     }
 
+    fn latest(&self, id: i64) -> u32 {
+        unpacked(self.word(id, 0).load(SeqCst)).0
+    }
+
+    fn remembered(&self, id: i64, version: u32) -> &AtomicU64 {
+        self.word(id, 1 + version as usize % REMEMBERED)
+    }
+
     /// The next version of a row. Only its one writer of the moment asks.
     pub fn next(&self, id: i64) -> i32 {
-        (self.slot(id).load(SeqCst) >> 32) as i32 + 1
+        self.latest(id) as i32 + 1
     }
 
     /// The write of this version has returned.
     pub fn acknowledge(&self, id: i64, version: i32) -> Result<()> {
-        let at = u64::from(now_ms()?);
-        self.slot(id).fetch_max(u64::from(version as u32) << 32 | at, SeqCst);
+        let (version, now) = (version as u32, now_ms()?);
+        self.remembered(id, version).store(packed(version, now), SeqCst);
+        self.word(id, 0).fetch_max(packed(version, now), SeqCst);
         Ok(())
     }
 
     /// To be taken before a read begins.
     pub fn before_read(&self, id: i64) -> Result<Known> {
-        let slot = self.slot(id).load(SeqCst);
-        Ok(Known { version: (slot >> 32) as u32, at_ms: slot as u32, read_at_ms: now_ms()? })
+        Ok(Known { id, version: self.latest(id), read_at_ms: now_ms()? })
     }
-}
 
-impl Known {
-    /// If a read that returned this version was stale: for how many milliseconds at least the version that
-    /// it should have seen had been acknowledged when it began.
-    pub fn staleness(self, version: i32) -> Option<u32> {
-        ((version as u32) < self.version).then(|| self.read_at_ms.saturating_sub(self.at_ms))
+    /// If a read that returned this version was stale: for how many milliseconds at least the first version
+    /// that it missed had been acknowledged when it began.
+    pub fn staleness(&self, known: Known, version: i32) -> Option<u32> {
+        let version = version as u32;
+        if version >= known.version {
+            return None;
+        }
+        let missed = (version + 1..=known.version).rev().take(REMEMBERED);
+        let times = missed.filter_map(|missed| {
+            let (there, at_ms) = unpacked(self.remembered(known.id, missed).load(SeqCst));
+            // A later one may have taken the place meanwhile.
+            (there == missed).then_some(at_ms)
+        });
+        Some(known.read_at_ms.saturating_sub(times.min().unwrap_or(known.read_at_ms)))
     }
 }
 
@@ -95,11 +125,29 @@ mod tests {
         let early = reader.before_read(10)?;
         assert_eq!(writer.next(10), 1);
         writer.acknowledge(10, 1)?;
-        assert_eq!(early.staleness(0), None, "the read began before");
+        assert_eq!(reader.staleness(early, 0), None, "the read began before");
         let late = reader.before_read(10)?;
-        assert!(late.staleness(0).is_some());
-        assert_eq!(late.staleness(1), None);
-        assert_eq!(late.staleness(2), None, "a newer one, not acknowledged yet");
+        assert!(reader.staleness(late, 0).is_some());
+        assert_eq!(reader.staleness(late, 1), None);
+        assert_eq!(reader.staleness(late, 2), None, "a newer one, not acknowledged yet");
+        assert_eq!(reader.staleness(reader.before_read(9)?, 0), None, "another row");
+        std::fs::remove_file(path)?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_stale_read_is_as_late_as_the_first_version_that_it_missed_and_not_the_last() -> Result<()> {
+        let path = std::env::temp_dir().join(format!("acknowledged-late-{}", std::process::id()));
+        Acknowledged::create(&path, 1)?;
+        let rows = Acknowledged::open(&path)?;
+        let acknowledged = |version: u32, at_ms: u32| {
+            rows.remembered(1, version).store(packed(version, at_ms), SeqCst);
+            rows.word(1, 0).fetch_max(packed(version, at_ms), SeqCst);
+        };
+        (1..=3).for_each(|version| acknowledged(version, 100 * version));
+        let known = Known { id: 1, version: 3, read_at_ms: 1000 };
+        assert_eq!(rows.staleness(known, 0), Some(900));
+        assert_eq!(rows.staleness(known, 2), Some(700));
         std::fs::remove_file(path)?;
         Ok(())
     }

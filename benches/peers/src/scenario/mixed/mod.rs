@@ -145,6 +145,7 @@ fn record(sheet: &mut Sheet, case: &str, system: &str, outcomes: &[Outcome]) -> 
         add(name, 1000.0 * count as f64 / reads.max(1.0));
     }
     add("stale reads", sum(|it| it.stale));
+    add("stale by > 100 ms", sum(|it| it.too_stale));
     add("oldest stale ms", outcomes.iter().map(|it| it.oldest_stale_ms).max().unwrap_or(0).into());
     Ok(())
 }

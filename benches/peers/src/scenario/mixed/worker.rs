@@ -19,8 +19,15 @@ use tokio::sync::Mutex;
 use super::{
     acknowledged::Acknowledged,
     systems::{
-        self, Counts, Site, System, by_hand::ByHand, cached::Cached, fnct::Fnct, moka::Moka,
-        multi_tier::MultiTier, ours::Ours, ours::OursNear, plain::Plain, tide::Tide,
+        self, Counts, Site, System,
+        by_hand::ByHand,
+        cached::Cached,
+        fnct::Fnct,
+        moka::Moka,
+        multi_tier::MultiTier,
+        ours::{Ours, OursNear, STALENESS},
+        plain::Plain,
+        tide::Tide,
     },
     zipf,
 };
@@ -58,6 +65,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// Reads that returned an older version than was acknowledged before they began.
     pub stale: u64,
+    /// Of these, by more than the staleness that our near cache is allowed.
+    pub too_stale: u64,
     /// The worst of them, at least.
     pub oldest_stale_ms: u32,
     pub selects: u64,
@@ -181,12 +190,12 @@ async fn load<S: System>(
     reads_percent: u32,
     seed: u64,
 ) -> Result<Outcome> {
-    let stale = Arc::new(AtomicU64::new(0));
+    let (stale, too_stale) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let start = Instant::now();
     let end = start + time;
     let mut running = tokio::task::JoinSet::new();
     for task in 0..tasks {
-        let (shared, stale) = (shared.clone(), stale.clone());
+        let (shared, stale, too_stale) = (shared.clone(), stale.clone(), too_stale.clone());
         let mut random = StdRng::seed_from_u64(seed ^ ((task as u64 + 1) << 32) ^ shared.role.index as u64);
         running.spawn(async move {
             let (mut reads, mut writes, mut oldest) = (histogram(), histogram(), 0_u32);
@@ -198,8 +207,10 @@ async fn load<S: System>(
                 if random.random_range(0..100) < reads_percent {
                     let known = shared.acknowledged.before_read(id)?;
                     let version = shared.system.read(id).await?;
-                    if let Some(staleness) = known.staleness(version) {
+                    if let Some(staleness) = shared.acknowledged.staleness(known, version) {
                         stale.fetch_add(1, Relaxed);
+                        too_stale
+                            .fetch_add(u64::from(u128::from(staleness) > STALENESS.as_millis()), Relaxed);
                         oldest = oldest.max(staleness);
                     }
                     reads.saturating_record(before.elapsed().as_nanos() as u64);
@@ -232,6 +243,7 @@ async fn load<S: System>(
         writes: writes.len(),
         seconds: start.elapsed().as_secs_f64(),
         stale: stale.load(Relaxed),
+        too_stale: too_stale.load(Relaxed),
         oldest_stale_ms: oldest,
         read_latency: listed(&reads),
         write_latency: listed(&writes),
