@@ -185,6 +185,8 @@ impl Team {
         for index in 0..processes {
             team.children.push(Child::start(&Role { index, ..role.clone() }).await?);
         }
+        // All of them have it open. Without a name it goes when they do, however this ends.
+        fs::remove_file(&team.acknowledged)?;
         team.ask(&Order::Warm).await?;
         Ok(team)
     }
@@ -217,7 +219,7 @@ impl Team {
 
 impl Drop for Team {
     fn drop(&mut self) {
-        // Left behind, it would only be a small file in a place for such.
+        // There is one only if a process did not start.
         let _ = fs::remove_file(&self.acknowledged);
     }
 }
