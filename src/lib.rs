@@ -21,6 +21,7 @@
 //! What is promised, and what is not, is in `docs/contract.md` of the repository.
 
 mod cache;
+mod clock;
 mod config;
 mod connection;
 mod entity;

@@ -1,6 +1,6 @@
 //! [`CachedConnection`]: stands wherever a `DatabaseConnection` stood.
 
-use std::{future::Future, pin::Pin, sync::Arc, time::Instant};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use sea_orm::{
@@ -71,7 +71,7 @@ impl CachedBy for DatabaseConnection {
 }
 
 pub(super) mod sealed {
-    use std::{future::Future, time::Instant};
+    use std::future::Future;
 
     use crate::schema::Knowledge;
 
@@ -80,7 +80,7 @@ pub(super) mod sealed {
         fn knowledge(&self) -> impl Future<Output = Knowledge> + Send;
 
         /// A number for the schema, if it is known and need not be learned anew.
-        fn schema_mark(&self, now: Instant) -> Option<u64>;
+        fn schema_mark(&self, now: u64) -> Option<u64>;
 
         /// What tells the sessions apart whose reads differ.
         fn session(&self) -> Option<&str>;
@@ -97,7 +97,7 @@ impl sealed::Sealed for CachedConnection {
         self.schema.current(&self.inner).await
     }
 
-    fn schema_mark(&self, now: Instant) -> Option<u64> {
+    fn schema_mark(&self, now: u64) -> Option<u64> {
         self.schema.mark(now)
     }
 
@@ -115,7 +115,7 @@ impl sealed::Sealed for CachedTransaction {
         self.schema_at_begin()
     }
 
-    fn schema_mark(&self, _: Instant) -> Option<u64> {
+    fn schema_mark(&self, _: u64) -> Option<u64> {
         None
     }
 

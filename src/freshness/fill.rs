@@ -119,12 +119,12 @@ impl Freshness {
 
     async fn write_fills(&self, fills: Vec<(Question, Stamps, Payload)>, late: &LateStamps) {
         let mut writes = Vec::with_capacity(fills.len());
-        let mut keeps: HashMap<TagKey, Duration> = HashMap::new();
+        let mut keeps: HashMap<(TagKey, Stamp), Duration> = HashMap::new();
         for (question, stamps, payload) in fills {
             if let Some((write, keep)) = self.prepare(&question, stamps, &payload, late) {
                 writes.push(write);
-                for (tag, life) in keep {
-                    let longest = keeps.entry(tag).or_default();
+                for (tag, stamp, life) in keep {
+                    let longest = keeps.entry((tag, stamp)).or_default();
                     *longest = life.max(*longest);
                 }
             }
@@ -132,10 +132,24 @@ impl Freshness {
         if writes.is_empty() {
             return;
         }
-        let keep: Vec<_> = keeps.into_iter().collect();
+        let keep = self.longer_lives(keeps.into_iter().map(|((tag, stamp), life)| (tag, stamp, life)));
         if let Err(error) = self.store.write(&writes, &keep).await {
             tracing::debug!(%error, entries = writes.len(), "entries were not stored");
         }
+    }
+
+    /// The tags that do not live as long as is needed, as far as is known; and for how long from now on
+    /// they shall: longer than needed, so that it is seldom. Each time is a change of the tag to those
+    /// who listen for changes.
+    fn longer_lives(
+        &self,
+        needed: impl Iterator<Item = (TagKey, Stamp, Duration)>,
+    ) -> Vec<(TagKey, Duration)> {
+        let now = Instant::now();
+        needed
+            .filter(|(tag, stamp, life)| self.hints.must_extend(tag, *stamp, now + *life, now + *life * 2))
+            .map(|(tag, _, life)| (tag, life * 2))
+            .collect()
     }
 
     /// The entry to write and the tags whose life it needs; `None` if it must not be stored.
@@ -145,7 +159,7 @@ impl Freshness {
         stamps: Stamps,
         payload: &Payload,
         late: &LateStamps,
-    ) -> Option<(EntryWrite, Vec<(TagKey, Duration)>)> {
+    ) -> Option<(EntryWrite, Vec<(TagKey, Stamp, Duration)>)> {
         let missing = payload.kind == PayloadKind::Missing;
         if missing && !stamps.cover_missing() {
             return None;
@@ -173,10 +187,9 @@ impl Freshness {
             .tags
             .iter()
             .zip(&depends)
-            .filter(|(_, stamp)| stamp.is_some())
-            .map(|(tag, _)| tag)
-            .chain(more.iter().map(|(tag, _)| tag))
-            .map(|tag| (tag.clone(), life))
+            .filter_map(|(tag, stamp)| Some((tag, (*stamp)?)))
+            .chain(more.iter().map(|(tag, stamp)| (tag, *stamp)))
+            .map(|(tag, stamp)| (tag.clone(), stamp, life))
             .collect();
         self.hints.saw_more(&question.key, more.into_iter().map(|(tag, _)| tag).collect());
         Some((EntryWrite { key: question.key.clone(), bytes, ttl }, keep))
@@ -258,7 +271,7 @@ impl Freshness {
                 keeps.extend(keep);
             }
         }
-        self.store.write(&writes, &keeps).await
+        self.store.write(&writes, &self.longer_lives(keeps.into_iter())).await
     }
 
     /// Stamps of the tags that all rows of a table share, taken before rows are read whose keys are

@@ -19,8 +19,8 @@ const FULL: usize = BITS / 8;
 /// Keys whose further tags are remembered.
 const REMEMBERED: usize = 8192;
 
-/// Three memories: which tags were last seen carrying a stamp, which further tags an entry named,
-/// and the stamps of those.
+/// Four memories: which tags were last seen carrying a stamp, which further tags an entry named, the
+/// stamps of those, and how long stamps live.
 ///
 /// A read proposes stamps for tags that are not known to carry one, in the same round trip as its
 /// MGET; so a miss costs two round trips, and a hit does not pay for proposals. A wrong guess costs
@@ -33,6 +33,8 @@ pub(crate) struct Hints {
     more: quick_cache::sync::Cache<EntryKey, Arc<[TagKey]>>,
     /// Stamps of tags that contents name, and when each had been read.
     content: quick_cache::sync::Cache<TagKey, (Stamp, Instant)>,
+    /// Until when a stamp lives at least, by what this process asked for.
+    lives: quick_cache::sync::Cache<TagKey, (Stamp, Instant)>,
 }
 
 impl Hints {
@@ -43,6 +45,7 @@ impl Hints {
             hasher: RandomState::new(),
             more: quick_cache::sync::Cache::new(REMEMBERED),
             content: quick_cache::sync::Cache::new(REMEMBERED),
+            lives: quick_cache::sync::Cache::new(REMEMBERED),
         }
     }
 
@@ -95,6 +98,17 @@ impl Hints {
     /// To be called once the stamp was read: the time that counts is no earlier than that.
     pub(crate) fn saw_content_stamp(&self, tag: &TagKey, stamp: Stamp) {
         self.content.insert(tag.clone(), (stamp, Instant::now()));
+    }
+
+    /// Is the stamp not known to live until `needed`? Then it is taken to live until `extended` from now
+    /// on.
+    pub(crate) fn must_extend(&self, tag: &TagKey, stamp: Stamp, needed: Instant, extended: Instant) -> bool {
+        let lives = |(known, until): (Stamp, Instant)| known == stamp && until >= needed;
+        if self.lives.get(tag).is_some_and(lives) {
+            return false;
+        }
+        self.lives.insert(tag.clone(), (stamp, extended));
+        true
     }
 
     fn place(&self, tag: &TagKey) -> (usize, u64) {

@@ -149,9 +149,13 @@ impl PurgeTicket {
         for tag in tags.keys() {
             freshness.hints.saw_no_stamp(tag);
         }
-        if let Some(near) = &freshness.near {
-            near.changed(tags.iter().filter(|(_, label)| **label == 0).map(|(tag, _)| tag));
-        }
+        // Before it is sent, and again once it stands: who asked in between may keep what was there.
+        let doubt = |tags: &BTreeMap<TagKey, u64>| {
+            if let Some(near) = &freshness.near {
+                near.changed(tags.iter().filter(|(_, label)| **label == 0).map(|(tag, _)| tag));
+            }
+        };
+        doubt(&tags);
         let life = freshness.writing.barrier_life;
         let list = tags.iter().map(|(tag, label)| (tag.clone(), *label)).collect();
         let arm = Arm { writer: self.writer, tags: list, life };
@@ -161,6 +165,7 @@ impl PurgeTicket {
             marks.since = Instant::now();
             freshness.store.arm(&arm).await?;
             if marks.since.elapsed() < life / 2 {
+                doubt(&marks.tags);
                 return Ok(());
             }
             // Frozen, or kept waiting: the life that is left would not do for a COMMIT.

@@ -9,8 +9,10 @@
 use std::{
     hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
+    time::Instant,
 };
+
+use crate::clock;
 
 /// Places; half a mebibyte. Tags that share one put each other in doubt.
 const SLOTS: usize = 1 << 16;
@@ -30,8 +32,7 @@ pub(super) struct Generations {
     floor: AtomicU64,
     slots: Box<[AtomicU64]>,
     hasher: RandomState,
-    base: Instant,
-    /// Up to when the feed has told everything, in nanoseconds since `base`; zero: it never has.
+    /// Up to when the feed has told everything, as [`clock::now`] counts; zero: it never has.
     complete: AtomicU64,
 }
 
@@ -42,7 +43,6 @@ impl Generations {
             floor: AtomicU64::new(0),
             slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
-            base: Instant::now(),
             complete: AtomicU64::new(0),
         }
     }
@@ -71,15 +71,14 @@ impl Generations {
 
     /// What had changed by then has been told.
     pub(super) fn complete_until(&self, then: Instant) {
-        let nanos = then.saturating_duration_since(self.base).as_nanos();
-        self.complete.store(u64::try_from(nanos).unwrap_or(u64::MAX).max(1), Ordering::Release);
+        self.complete.store(clock::since_beginning(then).max(1), Ordering::Release);
     }
 
-    /// For how long changes may have gone untold.
-    pub(super) fn behind(&self, now: Instant) -> Duration {
+    /// For how long changes may have gone untold, in nanoseconds.
+    pub(super) fn behind(&self, now: u64) -> u64 {
         match self.complete.load(Ordering::Acquire) {
-            0 => Duration::MAX,
-            complete => now.saturating_duration_since(self.base + Duration::from_nanos(complete)),
+            0 => u64::MAX,
+            complete => now.saturating_sub(complete),
         }
     }
 
@@ -116,21 +115,22 @@ mod tests {
         let generations = Generations::new();
         let slots = [generations.slot(b"ns:t")];
         generations.complete_until(Instant::now());
-        assert!(generations.behind(Instant::now()) < Duration::from_secs(60));
+        assert!(generations.behind(clock::now()) < 60_000_000_000);
         let before = generations.moment();
         generations.lost();
         assert_eq!(generations.since(before, &slots), Change::Unknown);
         assert_eq!(generations.since(generations.moment(), &slots), Change::None);
-        assert_eq!(generations.behind(Instant::now()), Duration::MAX);
+        assert_eq!(generations.behind(clock::now()), u64::MAX);
     }
 
     #[test]
     fn how_far_behind_it_is_counts_from_what_was_proven() {
         let generations = Generations::new();
+        clock::now();
         let then = Instant::now();
         generations.complete_until(then);
-        let later = then + Duration::from_secs(5);
-        assert!(generations.behind(later) >= Duration::from_secs(5));
-        assert_eq!(Generations::new().behind(later), Duration::MAX);
+        let later = clock::since_beginning(then) + 5;
+        assert_eq!(generations.behind(later), 5);
+        assert_eq!(Generations::new().behind(later), u64::MAX);
     }
 }

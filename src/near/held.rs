@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 
 use super::Near;
 use crate::{
+    clock,
     freshness::PayloadKind,
     observe::TableCounters,
     store::{Stamp, TagKey},
@@ -44,7 +45,8 @@ const REFUTED: u64 = 0;
 #[repr(C)]
 pub(crate) struct Held {
     moment: AtomicU64,
-    pub(super) until: Instant,
+    /// As [`clock::now`] counts.
+    pub(super) until: u64,
     /// How often the schema may have changed before the question was put.
     pub(crate) schema: u64,
     pub(super) slots: SmallVec<[u32; 4]>,
@@ -67,7 +69,7 @@ impl Held {
         let tags: u64 = depends.iter().map(|(tag, _)| tag.as_str().len() as u64).sum();
         Self {
             moment: AtomicU64::new(moment),
-            until: Instant::now() + life,
+            until: clock::now().saturating_add(u64::try_from(life.as_nanos()).unwrap_or(u64::MAX)),
             schema,
             slots: near.slots(depends.iter().map(|(tag, _)| tag)),
             value,

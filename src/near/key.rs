@@ -7,10 +7,24 @@ use std::{
 };
 
 use quick_cache::Equivalent;
-use smallvec::SmallVec;
 
-/// A key of one number needs no memory of its own.
-pub(crate) type Values = SmallVec<[u8; 16]>;
+/// The values that a question is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Values {
+    /// A key of one `i64`, which is what most keys are: compared without looking elsewhere.
+    Number(u64),
+    /// Everything else, written down.
+    Bytes(Box<[u8]>),
+}
+
+impl Values {
+    fn len(&self) -> usize {
+        match self {
+            Self::Number(_) => 8,
+            Self::Bytes(bytes) => bytes.len(),
+        }
+    }
+}
 
 /// What was asked, borrowed: to look it up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,20 +45,27 @@ pub(crate) struct NearKey {
     kind: TypeId,
     values: Values,
     /// The statement and the session, unless it is one row by its key, the same for everybody.
-    rest: Option<Box<(Box<str>, Option<Box<str>>)>>,
+    rest: Option<Box<Rest>>,
+}
+
+/// What most keys have none of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rest {
+    text: Box<str>,
+    session: Option<Box<str>>,
 }
 
 impl Spot<'_> {
     pub(crate) fn to_key(&self) -> NearKey {
         let plain = self.text.is_empty() && self.session.is_none();
-        let rest = || Box::new((self.text.into(), self.session.map(Into::into)));
+        let rest = || Box::new(Rest { text: self.text.into(), session: self.session.map(Into::into) });
         NearKey { kind: self.kind, values: self.values.clone(), rest: (!plain).then(rest) }
     }
 }
 
 impl NearKey {
     fn rest(&self) -> (&str, Option<&str>) {
-        self.rest.as_deref().map_or(("", None), |(text, session)| (text, session.as_deref()))
+        self.rest.as_deref().map_or(("", None), |rest| (&*rest.text, rest.session.as_deref()))
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -53,7 +74,7 @@ impl NearKey {
     }
 }
 
-fn hash(kind: &TypeId, text: &str, values: &[u8], session: Option<&str>, state: &mut impl Hasher) {
+fn hash(kind: &TypeId, text: &str, values: &Values, session: Option<&str>, state: &mut impl Hasher) {
     kind.hash(state);
     values.hash(state);
     text.hash(state);

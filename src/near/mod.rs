@@ -14,11 +14,7 @@ mod held;
 mod key;
 mod listener;
 
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use quick_cache::{Weighter, sync::Cache};
 use smallvec::SmallVec;
@@ -29,7 +25,10 @@ pub(crate) use self::{
     held::{Backing, Held, Kept},
     key::{NearKey, Spot, Values},
 };
-use crate::store::{Stamp, Store, TagKey, Watch};
+use crate::{
+    clock,
+    store::{Stamp, Store, TagKey, Watch},
+};
 
 /// What an answer in memory weighs besides its payload: the map's share, and the tags.
 const OVERHEAD: u64 = 320;
@@ -64,7 +63,8 @@ pub(crate) struct Near {
     /// Stamps as they were seen last, each with the moment on the feed's clock before it was asked for.
     stamps: Cache<TagKey, (Stamp, u64, u64)>,
     generations: Arc<Generations>,
-    max_staleness: Duration,
+    /// Nanoseconds.
+    max_staleness: u64,
     feed: Option<AbortHandle>,
 }
 
@@ -101,7 +101,7 @@ impl Near {
             answers: Cache::with_weighter(items, reach.bytes as u64, ByWeight),
             stamps: Cache::new((reach.bytes / (4 * STAMP_BYTES)).clamp(64, 1 << 20)),
             generations,
-            max_staleness: reach.max_staleness,
+            max_staleness: u64::try_from(reach.max_staleness.as_nanos()).unwrap_or(u64::MAX),
             feed,
         }
     }
@@ -113,12 +113,12 @@ impl Near {
     }
 
     /// What is in memory there, unless its time is over.
-    pub(crate) fn get(&self, spot: &Spot<'_>, now: Instant) -> Option<Arc<Held>> {
+    pub(crate) fn get(&self, spot: &Spot<'_>, now: u64) -> Option<Arc<Held>> {
         self.answers.get(spot).filter(|held| now < held.until)
     }
 
     /// May it be served?
-    pub(crate) fn trust(&self, held: &Held, now: Instant) -> Trust {
+    pub(crate) fn trust(&self, held: &Held, now: u64) -> Trust {
         // How far the feed is complete comes first: what it told up to then is seen by what follows.
         let complete = self.is_complete(now);
         // A moment before all others, of one that is refuted, is before every change there was.
@@ -129,8 +129,8 @@ impl Near {
         }
     }
 
-    fn is_complete(&self, now: Instant) -> bool {
-        !self.max_staleness.is_zero() && self.generations.behind(now) <= self.max_staleness
+    fn is_complete(&self, now: u64) -> bool {
+        self.max_staleness != 0 && self.generations.behind(now) <= self.max_staleness
     }
 
     /// Keeps an answer, for as long as it may be served.
@@ -166,7 +166,7 @@ impl Near {
                 && life == incarnation
                 && self.generations.since(since, &[slot]) == generations::Change::None
         };
-        if !self.max_staleness.is_zero() && !self.stamps.get(tag).is_some_and(known) {
+        if self.max_staleness != 0 && !self.stamps.get(tag).is_some_and(known) {
             self.stamps.insert(tag.clone(), (stamp, incarnation, moment));
         }
     }
@@ -174,7 +174,7 @@ impl Near {
     /// The stamps of these tags, if all are known well enough to be served by; with the life of the
     /// store that they are from, and a moment at which all of them stood as far as had been told.
     pub(crate) fn stamps<'a>(&self, tags: impl Iterator<Item = &'a TagKey>) -> Option<Known> {
-        if !self.is_complete(Instant::now()) {
+        if !self.is_complete(clock::now()) {
             return None;
         }
         let stamps = Vec::with_capacity(tags.size_hint().0);

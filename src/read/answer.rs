@@ -1,6 +1,6 @@
 //! The answer to a read: from memory, from the store or by its load, counted, and said in tracing.
 
-use std::{future::Future, sync::Arc, time::Instant};
+use std::{future::Future, sync::Arc};
 
 use sea_orm::DbErr;
 
@@ -10,7 +10,7 @@ use super::{
     question::{Reader, Request, entity_of, label},
 };
 use crate::{
-    ReadThrough,
+    ReadThrough, clock,
     entity::EntityDescriptor,
     freshness::{Bypass, Fetched, Loaded, Outcome, Question},
     near::Spot,
@@ -36,7 +36,7 @@ where
     // In a box, so that an answer from memory does not carry the space for all that follows.
     Box::pin(async {
         let cache = db.cache();
-        let schema = db.schema_mark(Instant::now());
+        let schema = db.schema_mark(clock::now());
         if let (Some(spot), Some(schema)) = (there, schema)
             && let Some(value) = on_proof::<C>(db, spot, schema).await
         {

@@ -3,12 +3,12 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
-    time::Instant,
 };
 
 use sea_orm::{
     ColumnTrait, Condition, DbErr, EntityTrait, Iterable, ModelTrait, PrimaryKeyToColumn, PrimaryKeyTrait,
-    QueryFilter, TryIntoModel, Value, sea_query::IntoValueTuple,
+    QueryFilter, TryIntoModel, Value,
+    sea_query::{IntoValueTuple, ValueTuple},
 };
 use smallvec::SmallVec;
 
@@ -19,7 +19,7 @@ use super::{
     question::Reader,
 };
 use crate::{
-    Cache, ReadThrough,
+    Cache, ReadThrough, clock,
     entity::{EntityDescriptor, KeyText, value_text},
     freshness::{Bypass, Fetched, Look, Outcome, Question, Stamps},
     near::Spot,
@@ -78,7 +78,10 @@ where
     where
         Self::Model: Send + Sync,
     {
-        let key: SmallVec<[Value; 2]> = id.into().into_value_tuple().into_iter().collect();
+        let key: SmallVec<[Value; 1]> = match id.into().into_value_tuple() {
+            ValueTuple::One(value) => SmallVec::from_buf([value]),
+            many => many.into_iter().collect(),
+        };
         async move {
             let spot = spot_of_row::<Self>(db, &key);
             if let Some(row) = spot.as_ref().and_then(|spot| at_hand::<OneModel<Self>>(db, spot)) {
@@ -120,7 +123,7 @@ where
     C: ReadThrough,
 {
     let cache = db.cache();
-    let schema = db.schema_mark(Instant::now());
+    let schema = db.schema_mark(clock::now());
     if let (Some(spot), Some(schema)) = (&spot, schema)
         && let Some(row) = on_proof::<OneModel<E>>(db, spot, schema).await
     {
@@ -165,7 +168,7 @@ where
         })
         .collect();
 
-    let schema = db.schema_mark(Instant::now());
+    let schema = db.schema_mark(clock::now());
     let mut rows: Vec<Option<E::Model>> = vec![None; distinct.len()];
     let mut asked = Vec::new();
     for (position, key) in distinct.iter().enumerate() {

@@ -1,12 +1,12 @@
 //! Reads that are answered from this process's memory.
 
-use std::{any::TypeId, marker::PhantomData, sync::Arc, time::Instant};
+use std::{any::TypeId, marker::PhantomData, sync::Arc};
 
 use sea_orm::{EntityTrait, Statement, Value};
 
 use super::{codec::Codec, question::ReadOptions};
 use crate::{
-    ReadThrough,
+    ReadThrough, clock,
     entity::encode_values,
     freshness::{Fetched, Outcome},
     near::{Held, Spot, Trust, Values},
@@ -18,7 +18,7 @@ struct RowOf<E>(PhantomData<E>);
 
 /// Where a row is in memory; `None` if it cannot be there.
 pub(super) fn spot_of_row<'a, E: EntityTrait>(db: &'a impl ReadThrough, key: &[Value]) -> Option<Spot<'a>> {
-    let values = key_bytes(key).filter(|_| is_kept(db))?;
+    let values = key_values(key).filter(|_| is_kept(db))?;
     Some(Spot { kind: TypeId::of::<RowOf<E>>(), text: "", values, session: db.session() })
 }
 
@@ -32,7 +32,7 @@ pub(super) fn spot_of_answer<'a, C: Codec>(
         return None;
     }
     let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
-    let values = Values::from_vec(encode_values(values).ok()?);
+    let values = Values::Bytes(encode_values(values).ok()?.into());
     Some(Spot { kind: TypeId::of::<C>(), text: &statement.sql, values, session: db.session() })
 }
 
@@ -42,33 +42,12 @@ fn is_kept(db: &impl ReadThrough) -> bool {
 }
 
 /// A key written down so that no two are alike. `None` if a part of it is NULL.
-fn key_bytes(key: &[Value]) -> Option<Values> {
-    let mut bytes = Values::new();
-    for value in key {
-        match value {
-            Value::BigInt(Some(number)) => {
-                bytes.push(1);
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            Value::Int(Some(number)) => {
-                bytes.push(2);
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            Value::String(Some(text)) => {
-                bytes.push(3);
-                bytes.extend_from_slice(&(text.len() as u64).to_le_bytes());
-                bytes.extend_from_slice(text.as_bytes());
-            }
-            other if *other == other.as_null() => return None,
-            other => {
-                let encoded = encode_values([other]).ok()?;
-                bytes.push(0);
-                bytes.extend_from_slice(&(encoded.len() as u64).to_le_bytes());
-                bytes.extend_from_slice(&encoded);
-            }
-        }
+fn key_values(key: &[Value]) -> Option<Values> {
+    match key {
+        [Value::BigInt(Some(number))] => Some(Values::Number(number.cast_unsigned())),
+        _ if key.iter().any(|value| *value == value.as_null()) => None,
+        _ => Some(Values::Bytes(encode_values(key).ok()?.into())),
     }
-    Some(bytes)
 }
 
 /// The answer, if it is in memory and may be served without asking anybody. Nothing is awaited and, but
@@ -76,7 +55,7 @@ fn key_bytes(key: &[Value]) -> Option<Values> {
 pub(super) fn at_hand<C: Codec>(db: &impl ReadThrough, spot: &Spot<'_>) -> Option<C::Shared> {
     let freshness = &db.cache().inner.freshness;
     let near = freshness.near()?;
-    let now = Instant::now();
+    let now = clock::now();
     let schema = db.schema_mark(now)?;
     let held = near.get(spot, now)?;
     let may = held.schema == schema && near.trust(&held, now) == Trust::Full;
@@ -94,7 +73,7 @@ pub(super) async fn on_proof<C: Codec>(
 ) -> Option<C::Shared> {
     let freshness = &db.cache().inner.freshness;
     let near = freshness.near()?;
-    let now = Instant::now();
+    let now = clock::now();
     let held = near.get(spot, now).filter(|held| held.schema == schema)?;
     if near.trust(&held, now) == Trust::Doubt || freshness.is_sampled() {
         return None;

@@ -15,6 +15,7 @@ use super::{
     Schema,
     catalogue::{SchemaReport, Surroundings, learn},
 };
+use crate::clock;
 
 /// Older knowledge is learned anew in the background: somebody may have changed the tables past
 /// this process.
@@ -47,22 +48,21 @@ pub(crate) struct SchemaWatch {
 
 struct Settled {
     off: AtomicBool,
-    base: Instant,
     /// One more than the count of changes when what is known was learned; zero: nothing is.
     at: AtomicU64,
-    /// Until when that need not be learned anew, in milliseconds since `base`.
+    /// Until when that need not be learned anew, as [`clock::now`] counts.
     until: AtomicU64,
 }
 
 impl Settled {
     fn new() -> Self {
         let (at, until) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { off: AtomicBool::new(false), base: Instant::now(), at, until }
+        Self { off: AtomicBool::new(false), at, until }
     }
 
     fn at(&self, changes: u64) {
-        let until = (self.base.elapsed() + FRESH_FOR).as_millis();
-        self.until.store(u64::try_from(until).unwrap_or(u64::MAX), Ordering::Release);
+        let until = clock::since_beginning(Instant::now() + FRESH_FOR);
+        self.until.store(until, Ordering::Release);
         self.at.store(changes + 1, Ordering::Release);
     }
 }
@@ -106,11 +106,10 @@ impl SchemaWatch {
 
     /// A number for the schema that is known, if it need not be learned anew: what was asked with the
     /// same number was asked of the same schema. Takes no lock.
-    pub(crate) fn mark(&self, now: Instant) -> Option<u64> {
+    pub(crate) fn mark(&self, now: u64) -> Option<u64> {
         let changes = self.changes();
-        let Settled { off, base, at, until } = &self.settled;
-        let fresh =
-            || now.saturating_duration_since(*base).as_millis() < u128::from(until.load(Ordering::Acquire));
+        let Settled { off, at, until } = &self.settled;
+        let fresh = || now < until.load(Ordering::Acquire);
         (off.load(Ordering::Acquire) || at.load(Ordering::Acquire) == changes + 1 && fresh())
             .then_some(changes)
     }
