@@ -14,6 +14,7 @@ mod watched;
 use std::{
     cell::RefCell,
     collections::BTreeMap,
+    sync::atomic::Ordering,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -28,7 +29,7 @@ use crate::{
 use field::Field;
 use fleet::Fleet;
 use journal::Way;
-use judge::{Stale, Verdict, judge};
+use judge::{Memory, Stale, Verdict, judge};
 use plan::{Fault, Plan, READERS, WRITERS};
 use process::{BARRIER_LIFE, Role, Start};
 
@@ -36,8 +37,13 @@ const SECONDS: &str = "SEA_ORM_CACHE_CHAOS_SECONDS";
 const SEED: &str = "SEA_ORM_CACHE_CHAOS_SEED";
 /// `after_commit`: to see that the checker finds what that mode gives up.
 const CONSISTENCY: &str = "SEA_ORM_CACHE_CHAOS_CONSISTENCY";
+/// Milliseconds: the checker believes that what processes keep in memory may be behind by so much, whatever
+/// they were told. To see that it finds what is behind by more.
+const BELIEVED: &str = "SEA_ORM_CACHE_CHAOS_BELIEVED";
 /// Set, it keeps what the processes wrote down.
 const KEEP: &str = "SEA_ORM_CACHE_CHAOS_KEEP";
+/// From here on processes of each kind have answered from memory.
+const LONG_ENOUGH: Duration = Duration::from_secs(60);
 /// A step of the machine's clock by more than this would spoil the order of what was written down. (It may
 /// be slowed or hastened by half a thousandth.)
 const CLOCK_MAY_DRIFT: Duration = Duration::from_millis(2);
@@ -119,7 +125,8 @@ async fn a_run_of_random_faults() {
         "the machine's clock was stepped: run again"
     );
 
-    let verdict = judge(&fleet.journals(), &field.losses, BARRIER_LIFE.as_nanos() as u64);
+    let believed = number(BELIEVED).map(|millis| Duration::from_millis(millis).as_nanos() as u64);
+    let verdict = judge(&fleet.journals(), &field.losses, BARRIER_LIFE.as_nanos() as u64, believed);
     println!("{} faults injected:\n{}", injected.borrow().len(), plan::counted(&injected.borrow()));
     report(&verdict, &fleet, &field, took);
     if verdict.violations() > 0 || std::env::var_os(KEEP).is_some() {
@@ -130,6 +137,10 @@ async fn a_run_of_random_faults() {
     assert_eq!(verdict.violations(), 0, "violations of the contract");
     assert_eq!(verdict.failed_reads, 0, "reads that neither the cache nor the database answered");
     assert!(verdict.stats.hits > 0 && verdict.commits > 0, "nothing was put to the test");
+    // In a short run there may be no time for it.
+    for (memory, (_, counted)) in verdict.memories.iter().filter(|_| time >= LONG_ENOUGH) {
+        assert_eq!(counted.near > 0, *memory != Memory::Nothing, "{memory:?}: {} answers", counted.near);
+    }
 }
 
 fn report(verdict: &Verdict, fleet: &Fleet, field: &Field, took: Duration) {
@@ -145,6 +156,7 @@ fn report(verdict: &Verdict, fleet: &Fleet, field: &Field, took: Duration) {
     );
     println!("  {:>8}  writers that killed themselves at a step of a write", fleet.died_at_a_step());
     println!("  {:>8}  keys evicted", field.evicted);
+    println!("  {:>8}  feeds closed", field.killed_feeds.load(Ordering::Relaxed));
     println!("  {:>8}  writes acknowledged (rows)", verdict.commits);
     println!("  {:>8}  writes refused or failed", verdict.not_written);
     println!("  {:>8}  purges delayed", verdict.stats.delayed);
@@ -155,6 +167,21 @@ fn report(verdict: &Verdict, fleet: &Fleet, field: &Field, took: Duration) {
         "  {:>8}  cached reads, {} of them hits, {} bypasses, {} of those with Redis away",
         verdict.stats.reads, verdict.stats.hits, verdict.stats.bypasses, verdict.stats.away
     );
+    for (memory, (processes, counted)) in &verdict.memories {
+        println!(
+            "  {processes:>8}  processes with {}: {} cached reads, {} hits, {} of them from memory",
+            match memory {
+                Memory::Nothing => "nothing in memory",
+                Memory::Proven => "answers in memory, asked about",
+                Memory::Bounded => "answers in memory, behind by a bound",
+            },
+            counted.reads,
+            counted.hits,
+            counted.near
+        );
+    }
+    println!("  {:>8}  reads behind within the bound of their process", verdict.within_bound);
+    println!("  {:>8}  us, the farthest of these", verdict.farthest_behind / 1000);
     println!("  {:>8}  ms, the longest time of a process without a hit", verdict.stats.longest_bypass);
     println!("  {:>8}  ms, the longest read", ms(verdict.longest_read));
     println!("  {:>7.3}%  of reads answered", 100.0 * answered as f64 / all.max(1) as f64);
@@ -171,11 +198,12 @@ fn report(verdict: &Verdict, fleet: &Fleet, field: &Field, took: Duration) {
     let show = |what: &str, stale: &[Stale]| {
         for it in stale.iter().take(20) {
             println!(
-                "{what}: {:?} of row {} began {} and ended {}: version {}, {}; version {} was known since {}, by {}",
+                "{what}: {:?} of row {} began {} and ended {} (as of {}): version {}, {}; version {} was known since {}, by {}",
                 it.way,
                 it.row.id,
                 it.began,
                 it.ended,
+                it.as_of,
                 it.row.version,
                 it.row.title,
                 it.known,

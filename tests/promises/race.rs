@@ -3,9 +3,13 @@
 //! what people write by hand, GET, SETEX, and DEL after COMMIT, over the same database and Redis.
 //!
 //! A round judges what is left behind when both are over: what Redis still holds, as a process that
-//! was not there is told, and what the next read answers.
+//! was not there is told, and what the next reads answer. With answers in the reader's memory that may
+//! be behind, only a read that began within the bound after another process' write may answer what is old.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    time::{Duration, Instant},
+};
 
 use redis::{AsyncCommands, aio::MultiplexedConnection};
 use sea_orm::{
@@ -29,6 +33,9 @@ const LOAD: Duration = Duration::from_millis(3);
 /// Reader and writer begin within this time, in microseconds. A write takes longer than a read.
 const READER: u64 = 9_000;
 const WRITER: u64 = 7_000;
+/// How much the reader keeps in its memory, and by how much that may be behind, where it may be.
+const NEAR_BYTES: usize = 1 << 20;
+const BOUND: Duration = Duration::from_millis(250);
 /// Rounds at a time, each with a row of its own.
 const LANES: i64 = 24;
 const FIRST: i64 = 1000;
@@ -40,6 +47,8 @@ enum Contender {
     Load(Consistency),
     /// `.cached()`, with a database that answers late.
     Cached(Consistency),
+    /// The same, with answers in the reader's memory that may be behind by so much.
+    Near(Consistency, Duration),
     /// GET, SETEX, and DEL after COMMIT.
     ByHand,
 }
@@ -49,8 +58,16 @@ impl fmt::Display for Contender {
         match self {
             Self::Load(consistency) => write!(f, "get_or_load, {consistency:?}"),
             Self::Cached(consistency) => write!(f, ".cached(), {consistency:?}"),
+            Self::Near(consistency, bound) => write!(f, "near {bound:?}, {consistency:?}"),
             Self::ByHand => f.write_str("GET, SETEX, DEL by hand"),
         }
+    }
+}
+
+impl Contender {
+    /// By how much the reader's memory may be behind, if it has one.
+    fn bound(self) -> Option<Duration> {
+        if let Self::Near(_, bound) = self { Some(bound) } else { None }
     }
 }
 
@@ -64,6 +81,10 @@ struct Tally {
     kept: u64,
     stale_in_redis: u64,
     stale_by_api: u64,
+    /// Answered from memory with what was old, within the bound.
+    behind: u64,
+    /// Answered from memory.
+    near: u64,
 }
 
 impl Tally {
@@ -73,6 +94,8 @@ impl Tally {
         self.kept += other.kept;
         self.stale_in_redis += other.stale_in_redis;
         self.stale_by_api += other.stale_by_api;
+        self.behind += other.behind;
+        self.near += other.near;
     }
 }
 
@@ -84,6 +107,8 @@ struct Course {
     /// The reader's and the writer's processes, and one that was not there.
     reader: CachedConnection,
     writer: CachedConnection,
+    /// The reader's process again, for what it writes itself.
+    own: CachedConnection,
     other: CachedConnection,
     redis: MultiplexedConnection,
     prefix: String,
@@ -92,23 +117,32 @@ struct Course {
 impl Course {
     async fn new(contender: Contender, plain: &DatabaseConnection, slow: &DatabaseConnection) -> Self {
         let (url, namespace) = (shared_redis_url().unwrap(), unique_namespace());
-        let cache = async || {
+        let cache = async |near: Option<Duration>| {
             let builder = Cache::builder().namespace(&namespace);
             let builder = match contender {
-                Contender::Load(consistency) | Contender::Cached(consistency) => {
+                Contender::Load(consistency)
+                | Contender::Cached(consistency)
+                | Contender::Near(consistency, _) => {
                     builder.redis_with(patient(url.clone())).consistency(consistency)
                 }
                 Contender::ByHand => builder.enabled(false),
             };
+            let builder = match near {
+                Some(bound) => builder.near(NEAR_BYTES).max_staleness(bound),
+                None => builder,
+            };
             builder.build().await.unwrap()
         };
-        let reads_from = if matches!(contender, Contender::Cached(_)) { slow } else { plain };
+        let is_slow = matches!(contender, Contender::Cached(_) | Contender::Near(..));
+        let reads_from = if is_slow { slow } else { plain };
+        let readers = cache(contender.bound()).await;
         Self {
             contender,
             plain: plain.clone(),
-            reader: reads_from.clone().cached_by(cache().await),
-            writer: plain.clone().cached_by(cache().await),
-            other: plain.clone().cached_by(cache().await),
+            reader: reads_from.clone().cached_by(readers.clone()),
+            writer: plain.clone().cached_by(cache(None).await),
+            own: plain.clone().cached_by(readers),
+            other: plain.clone().cached_by(cache(None).await),
             redis: redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap(),
             prefix: namespace,
         }
@@ -137,7 +171,7 @@ impl Course {
                 };
                 self.reader.cache().get_or_load(&self.key(id), options, load).await.unwrap()
             }
-            Contender::Cached(_) => cached_price(&self.reader, id).await,
+            Contender::Cached(_) | Contender::Near(..) => cached_price(&self.reader, id).await,
             Contender::ByHand => {
                 let (mut redis, key) = (self.redis.clone(), self.key(id));
                 if let Some(price) = redis.get::<_, Option<i64>>(&key).await.unwrap() {
@@ -151,18 +185,20 @@ impl Course {
         }
     }
 
-    async fn write(&self, id: i64, price: i64, in_transaction: bool) {
+    /// Writes, in the reader's process or in the writer's. When that was acknowledged.
+    async fn write(&self, id: i64, price: i64, by: &CachedConnection, in_transaction: bool) -> Instant {
         let row = book::ActiveModel { id: Set(id), price_cents: Set(price), ..Default::default() };
         if in_transaction {
-            let transaction = self.writer.begin().await.unwrap();
+            let transaction = by.begin().await.unwrap();
             row.update(&transaction).await.unwrap();
             transaction.commit().await.unwrap();
         } else {
-            row.update(&self.writer).await.unwrap();
+            row.update(by).await.unwrap();
         }
         if self.contender == Contender::ByHand {
             self.redis.clone().del::<_, ()>(self.key(id)).await.unwrap();
         }
+        Instant::now()
     }
 
     /// What Redis holds and would be served to a process that was not there.
@@ -170,7 +206,7 @@ impl Course {
         match self.contender {
             Contender::Load(_) => self.other.cache().get(&self.key(id)).await.unwrap(),
             Contender::ByHand => self.redis.clone().get(self.key(id)).await.unwrap(),
-            Contender::Cached(_) => {
+            Contender::Cached(_) | Contender::Near(..) => {
                 let before = self.other.cache().stats().total.hits;
                 let price = cached_price(&self.other, id).await;
                 (self.other.cache().stats().total.hits > before).then_some(price)
@@ -183,15 +219,29 @@ impl Course {
         let pause = |micros: u64| tokio::time::sleep(Duration::from_micros(micros));
         let (reader_waits, writer_waits) = (random.next() % READER, random.next() % WRITER);
         let in_transaction = random.once_in(2);
+        let has_near = self.contender.bound().is_some();
+        // With a memory: something in it or nothing, written by its own process or by another, and read
+        // again at once or when all is over.
+        let [is_warm, is_own, at_once] = [(); 3].map(|()| has_near && random.once_in(2));
+        let writer = if is_own { &self.own } else { &self.writer };
+        for _ in 0..if is_warm { 2 } else { 0 } {
+            self.read(id).await;
+        }
         let read = async {
             pause(reader_waits).await;
             self.read(id).await
         };
+        let mut tally = Tally { rounds: 1, ..Tally::default() };
         let write = async {
             pause(writer_waits).await;
-            self.write(id, before + 1, in_transaction).await;
+            let done = self.write(id, before + 1, writer, in_transaction).await;
+            let done = (done, is_own);
+            if at_once {
+                self.judged(id, before + 1, done, &mut tally).await;
+            }
+            done
         };
-        let (seen, ()) = futures_util::future::join(read, write).await;
+        let (seen, done) = futures_util::future::join(read, write).await;
         // What was read is stored by a task that nobody waits for; what is asked on the same
         // connection afterwards is answered afterwards.
         if !matches!(self.contender, Contender::ByHand) {
@@ -200,13 +250,30 @@ impl Course {
         let truth = self.truth(id).await;
         assert_eq!(truth, before + 1, "nobody else writes this row");
         let kept = self.kept(id).await;
-        let answer = self.read(id).await;
-        Tally {
-            rounds: 1,
-            overtaken: u64::from(seen < truth),
-            kept: u64::from(kept.is_some()),
-            stale_in_redis: u64::from(kept.is_some_and(|kept| kept < truth)),
-            stale_by_api: u64::from(answer < truth),
+        tally.overtaken = u64::from(seen < truth);
+        tally.kept = u64::from(kept.is_some());
+        tally.stale_in_redis = u64::from(kept.is_some_and(|kept| kept < truth));
+        // What the first answer leaves in memory is what the next are answered with.
+        for _ in 0..if has_near { 3 } else { 1 } {
+            self.judged(id, truth, done, &mut tally).await;
+        }
+        tally
+    }
+
+    /// Reads, and again for as long as the answer may be old.
+    async fn judged(&self, id: i64, truth: i64, (done, is_own): (Instant, bool), tally: &mut Tally) {
+        let bound = self.contender.bound().filter(|_| !is_own).unwrap_or_default();
+        loop {
+            let began = Instant::now();
+            if self.read(id).await >= truth {
+                return;
+            }
+            if began >= done + bound {
+                tally.stale_by_api += 1;
+                return;
+            }
+            tally.behind += 1;
+            tokio::task::yield_now().await;
         }
     }
 
@@ -217,10 +284,13 @@ impl Course {
         for _ in 0..rounds {
             match self.contender {
                 Contender::ByHand => self.redis.clone().del::<_, ()>(self.key(id)).await.unwrap(),
+                // Its memory too.
+                Contender::Near(..) => self.reader.cache().clear().await,
                 _ => self.other.cache().clear().await,
             }
             tally.add(self.round(&mut random, id).await);
         }
+        tally.near = self.reader.cache().stats().total.near;
         tally
     }
 }
@@ -254,14 +324,18 @@ async fn a_race_of_a_slow_load_and_a_write_leaves_nothing_stale_behind() {
         Contender::Load(Consistency::AfterCommit),
         Contender::Cached(Consistency::Strict),
         Contender::Cached(Consistency::AfterCommit),
+        Contender::Near(Consistency::Strict, Duration::ZERO),
+        Contender::Near(Consistency::AfterCommit, Duration::ZERO),
+        Contender::Near(Consistency::Strict, BOUND),
+        Contender::Near(Consistency::AfterCommit, BOUND),
         Contender::ByHand,
     ];
     println!(
-        "{:<28} {:>7} {:>10} {:>8} {:>15} {:>13}",
-        "", "rounds", "overtaken", "kept", "stale in Redis", "stale by API"
+        "{:<28} {:>7} {:>10} {:>8} {:>15} {:>13} {:>10} {:>8}",
+        "", "rounds", "overtaken", "kept", "stale in Redis", "stale by API", "in bound", "near"
     );
     for contender in contenders {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         let mut lanes = JoinSet::new();
         for lane in 0..LANES {
             let course = Course::new(contender, &plain, &slow).await;
@@ -274,13 +348,15 @@ async fn a_race_of_a_slow_load_and_a_write_leaves_nothing_stale_behind() {
         }
         let share = |count: u64| 100.0 * count as f64 / tally.rounds as f64;
         println!(
-            "{:<28} {:>7} {:>10} {:>8} {:>15} {:>13}   {:.1} % of rounds left a stale value; {:.1} s",
+            "{:<28} {:>7} {:>10} {:>8} {:>15} {:>13} {:>10} {:>8}   {:.1} % of rounds left a stale value; {:.1} s",
             contender.to_string(),
             tally.rounds,
             tally.overtaken,
             tally.kept,
             tally.stale_in_redis,
             tally.stale_by_api,
+            tally.behind,
+            tally.near,
             share(tally.stale_by_api),
             start.elapsed().as_secs_f64(),
         );
@@ -297,6 +373,8 @@ async fn a_race_of_a_slow_load_and_a_write_leaves_nothing_stale_behind() {
             _ => {
                 assert_eq!((tally.stale_in_redis, tally.stale_by_api), (0, 0), "{contender}");
                 assert!(tally.kept > 0, "{contender}: nothing was ever cached");
+                let has_near = contender.bound().is_some();
+                assert_eq!(tally.near > 0, has_near, "{contender}: {} answers from memory", tally.near);
             }
         }
     }

@@ -116,6 +116,21 @@ impl Proxy {
         self.line.black_hole();
     }
 
+    /// From now on, connections whose client sends these bytes (in one piece) are marked.
+    pub fn mark(&self, bytes: &[u8]) {
+        self.line.mark(bytes);
+    }
+
+    /// [`black_hole`](Self::black_hole) for the marked connections alone.
+    pub fn black_hole_marked(&self) {
+        self.line.black_hole_marked();
+    }
+
+    /// Every byte from the server to a marked connection arrives this much later.
+    pub fn delay_marked(&self, delay: Duration) {
+        self.line.delay_marked(delay);
+    }
+
     /// Every byte from the server arrives this much later: a longer round trip, at the same throughput.
     pub fn delay(&self, delay: Duration) {
         self.line.delay_replies(delay);

@@ -228,6 +228,28 @@ async fn proxy_black_holes_the_connections_there_are() {
 }
 
 #[tokio::test]
+async fn proxy_delays_and_black_holes_what_is_marked_alone() {
+    let Some(redis) = PrivateRedis::start().await else { return };
+    let proxy = Proxy::for_redis(&redis.url()).await;
+    proxy.mark(b"GETNAME");
+    let mut marked = connect(&proxy.redis_url()).await.unwrap();
+    let mut other = connect(&proxy.redis_url()).await.unwrap();
+    let _: Option<String> = redis::cmd("CLIENT").arg("GETNAME").query_async(&mut marked).await.unwrap();
+    const DELAY: Duration = Duration::from_millis(50);
+    proxy.delay_marked(DELAY);
+    let start = Instant::now();
+    ping(&mut marked).await.unwrap();
+    assert!(start.elapsed() >= DELAY);
+    proxy.delay_marked(Duration::ZERO);
+    proxy.black_hole_marked();
+    assert!(timeout(NO_REPLY, ping(&mut marked)).await.is_err(), "an answer from a black hole");
+    ping(&mut other).await.unwrap();
+    ping(&mut connect(&proxy.redis_url()).await.unwrap()).await.unwrap();
+    proxy.cut().await;
+    assert!(ping(&mut marked).await.is_err());
+}
+
+#[tokio::test]
 async fn proxy_refuses_and_accepts() {
     let Some(redis) = PrivateRedis::start().await else { return };
     let proxy = Proxy::for_redis(&redis.url()).await;

@@ -1,7 +1,10 @@
 //! The Redis servers of a run and the ways to them, and what is done to them.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,6 +19,8 @@ use super::{
 use crate::support::{PrivateRedis, Proxy, Restart, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
+/// What is sent on a feed of changes, and nowhere else.
+const FEED: &[u8] = b"TRACKING";
 const FILLERS: usize = 2000;
 
 pub struct Field {
@@ -29,6 +34,7 @@ pub struct Field {
     has_snapshot: bool,
     pub losses: Vec<Loss>,
     pub evicted: u64,
+    pub killed_feeds: AtomicU64,
 }
 
 impl Field {
@@ -37,8 +43,12 @@ impl Field {
         let link = Proxy::for_redis(&primary.url()).await;
         let (readers, writers) =
             (Proxy::for_redis(&primary.url()).await, Proxy::for_redis(&primary.url()).await);
+        for way in [&readers, &writers] {
+            way.mark(FEED);
+        }
         let (has_snapshot, losses) = (false, Vec::new());
-        Some(Self { primary, spare, link, readers, writers, has_snapshot, losses, evicted: 0 })
+        let (evicted, killed_feeds) = (0, AtomicU64::new(0));
+        Some(Self { primary, spare, link, readers, writers, has_snapshot, losses, evicted, killed_feeds })
     }
 
     fn way(&self, side: Side) -> &Proxy {
@@ -84,6 +94,8 @@ impl Field {
                 self.primary.command(&["FLUSHALL"]).await;
                 self.lost_everything(began);
             }
+            Fault::KillFeeds => self.kill_feeds().await,
+            Fault::SilenceFeeds(side) => self.way(side).black_hole_marked(),
             Fault::Evict(time) => self.evict(time).await,
             Fault::Failover(lag) => self.fail_over(lag).await,
             Fault::Cut(side) => self.way(side).cut().await,
@@ -99,6 +111,11 @@ impl Field {
                 self.way(side).delay(Duration::ZERO);
                 self.way(side).delay_requests(Duration::ZERO);
             }
+            Fault::SlowFeeds(side, delay, time) => {
+                self.way(side).delay_marked(delay);
+                sleep(time).await;
+                self.way(side).delay_marked(Duration::ZERO);
+            }
             Fault::Away(side, time) => {
                 self.way(side).refuse().await;
                 self.way(side).cut().await;
@@ -110,6 +127,21 @@ impl Field {
             | Fault::KillReader(_)
             | Fault::FreezeReader(..)
             | Fault::CutDatabase => unreachable!("what is done to processes is not done here"),
+        }
+    }
+
+    async fn kill_feeds(&self) {
+        let list = self.primary.command(&["CLIENT", "LIST"]).await;
+        let list: String = redis::from_redis_value(list).unwrap();
+        for client in list.lines() {
+            let word = |name| client.split(' ').find_map(|word| word.strip_prefix(name));
+            // "B": is told of changes by prefix.
+            if let (Some(id), Some(flags)) = (word("id="), word("flags="))
+                && flags.contains('B')
+            {
+                self.primary.command(&["CLIENT", "KILL", "ID", id]).await;
+                self.killed_feeds.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 

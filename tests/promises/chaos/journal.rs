@@ -39,6 +39,11 @@ pub const NEVER: &str = "never";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// The first of a process: by how much what it keeps in memory may be behind; `None` if it keeps
+    /// nothing there.
+    Began {
+        bound: Option<Time>,
+    },
     Read {
         way: Way,
         began: Time,
@@ -85,6 +90,8 @@ pub enum Event {
 pub struct Stats {
     pub reads: u64,
     pub hits: u64,
+    /// Of these, answered from memory.
+    pub near: u64,
     pub bypasses: u64,
     /// Of these, because the store was away.
     pub away: u64,
@@ -99,6 +106,7 @@ impl Stats {
     pub fn add(&mut self, other: Self) {
         self.reads += other.reads;
         self.hits += other.hits;
+        self.near += other.near;
         self.bypasses += other.bypasses;
         self.away += other.away;
         self.unguarded += other.unguarded;
@@ -116,6 +124,8 @@ fn ids(rows: &[i64]) -> String {
 impl Event {
     fn line(&self) -> String {
         match self {
+            Self::Began { bound: Some(bound) } => format!("B {bound}"),
+            Self::Began { bound: None } => "B -".to_owned(),
             Self::Read { way, began, ended, row } => {
                 format!("R {way:?} {began} {ended} {} {} {}", row.id, row.version, row.title)
             }
@@ -128,9 +138,10 @@ impl Event {
             Self::Armed { at, writer } => format!("A {at} {writer}"),
             Self::Purged { at, writer, rows } => format!("P {at} {writer} {}", ids(rows)),
             Self::Stats(it) => format!(
-                "S {} {} {} {} {} {} {} {}",
+                "S {} {} {} {} {} {} {} {} {}",
                 it.reads,
                 it.hits,
+                it.near,
                 it.bypasses,
                 it.away,
                 it.unguarded,
@@ -165,6 +176,10 @@ impl Event {
                 let row = Row { id: number(word())?, version: number(word())?, title: word()?.to_owned() };
                 Self::Read { way, began, ended, row }
             }
+            "B" => match word()? {
+                "-" => Self::Began { bound: None },
+                bound => Self::Began { bound: Some(bound.parse().ok()?) },
+            },
             "F" => Self::Failed { began: number(word())?, ended: number(word())? },
             "C" => Self::Committed {
                 at: number(word())?,
@@ -182,6 +197,7 @@ impl Event {
             "S" => Self::Stats(Stats {
                 reads: number(word())?,
                 hits: number(word())?,
+                near: number(word())?,
                 bypasses: number(word())?,
                 away: number(word())?,
                 unguarded: number(word())?,
@@ -221,6 +237,8 @@ impl Journal {
 fn events_come_back_as_they_were_written() {
     let row = Row { id: 3, version: 7, title: "w1-2".to_owned() };
     let events = [
+        Event::Began { bound: None },
+        Event::Began { bound: Some(0) },
         Event::Read { way: Way::List, began: 1, ended: 2, row: row.clone() },
         Event::Failed { began: 1, ended: 2 },
         Event::Committed { at: 5, row },

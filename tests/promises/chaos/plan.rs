@@ -22,6 +22,12 @@ pub enum Fault {
     FreezeReader(usize, Duration),
     /// The writers' connections to the database are cut.
     CutDatabase,
+    /// The connections on which processes are told of changes are closed, by the server.
+    KillFeeds,
+    /// These connections alone fall silent: nothing comes through, nothing is closed.
+    SilenceFeeds(Side),
+    /// What they tell comes so much later, for some time.
+    SlowFeeds(Side, Duration, Duration),
     PauseRedis(Duration),
     RedisRestartsEmpty,
     /// From the last snapshot there is.
@@ -49,6 +55,9 @@ impl Fault {
             Self::KillReader(_) => "SIGKILL of a reader".to_owned(),
             Self::FreezeReader(..) => "SIGSTOP and SIGCONT of a reader".to_owned(),
             Self::CutDatabase => "database connections of the writers cut".to_owned(),
+            Self::KillFeeds => "feeds of changes closed by Redis".to_owned(),
+            Self::SilenceFeeds(side) => format!("{side:?}' feeds of changes silent"),
+            Self::SlowFeeds(side, ..) => format!("{side:?}' feeds of changes slow"),
             Self::PauseRedis(_) => "Redis frozen".to_owned(),
             Self::RedisRestartsEmpty => "Redis killed, back empty".to_owned(),
             Self::RedisRestartsOld => "Redis killed, back from an old snapshot".to_owned(),
@@ -74,11 +83,23 @@ impl Fault {
             | Self::Evict(time)
             | Self::Silence(_, time)
             | Self::Delay(_, _, time)
+            | Self::SlowFeeds(_, _, time)
             | Self::Away(_, time) => time,
             Self::Failover(_) => Duration::from_secs(2),
             Self::RedisRestartsEmpty | Self::RedisRestartsOld => Duration::from_millis(200),
             _ => Duration::ZERO,
         }
+    }
+}
+
+/// What a process keeps in its memory: nothing, or answers that may be behind by so much (zero: not at
+/// all). It follows from its seed.
+pub fn near_of(seed: u64) -> Option<Duration> {
+    let mut random = Random::new(seed_of(seed, 99));
+    match random.below(5) {
+        0 => None,
+        1 => Some(Duration::ZERO),
+        _ => Some(millis(&mut random, 50, 300)),
     }
 }
 
@@ -132,18 +153,18 @@ fn freeze(random: &mut Random) -> Duration {
 }
 
 fn process_fault(random: &mut Random) -> Fault {
-    match random.below(10) {
+    match random.below(12) {
         0..=2 => Fault::KillWriter(random.below(WRITERS)),
         3..=6 => Fault::FreezeWriter(random.below(WRITERS), freeze(random)),
         7 => Fault::KillReader(random.below(READERS)),
-        8 => Fault::FreezeReader(random.below(READERS), millis(random, 5, 500)),
+        8..=10 => Fault::FreezeReader(random.below(READERS), freeze(random)),
         _ => Fault::CutDatabase,
     }
 }
 
 fn redis_fault(random: &mut Random) -> Fault {
     let side = if random.once_in(2) { Side::Readers } else { Side::Writers };
-    match random.below(14) {
+    match random.below(21) {
         0 | 1 => Fault::PauseRedis(freeze(random)),
         2 => Fault::RedisRestartsEmpty,
         3 | 4 => Fault::RedisRestartsOld,
@@ -154,6 +175,9 @@ fn redis_fault(random: &mut Random) -> Fault {
         10 => Fault::Cut(side),
         11 => Fault::Silence(side, millis(random, 100, 1500)),
         12 => Fault::Delay(side, millis(random, 1, 60), millis(random, 200, 1000)),
+        13 => Fault::KillFeeds,
+        14..=16 => Fault::SilenceFeeds(side),
+        17..=19 => Fault::SlowFeeds(side, millis(random, 5, 400), millis(random, 200, 1500)),
         _ => Fault::Away(side, millis(random, 100, 1000)),
     }
 }

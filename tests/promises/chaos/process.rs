@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 
 use super::{
     journal::{Event, Journal, NEVER, Row, Stats, Way, now},
+    plan::near_of,
     watched::{WRITE, Watched},
 };
 use crate::{
@@ -44,8 +45,11 @@ const CONSISTENCY: &str = "CHAOS_CONSISTENCY";
 pub const ROWS: i64 = 12;
 /// Short, so that a run sees many of them end.
 pub const BARRIER_LIFE: Duration = Duration::from_millis(1000);
+/// Tasks of a reader that read, of a writer that write, and of a writer that read.
 const READERS: u64 = 3;
 const WRITERS: u64 = 2;
+const READERS_OF_A_WRITER: u64 = 1;
+const NEAR_BYTES: usize = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -98,6 +102,8 @@ async fn a_process() {
     let seed = variable(SEED).unwrap().parse().unwrap();
     let journal = Arc::new(Journal::create(Path::new(&journal)));
     let is_writer = role == "Writer";
+    let near = near_of(seed);
+    journal.note(&Event::Began { bound: near.map(|bound| bound.as_nanos() as u64) });
     let store = Watched {
         inner: RedisStore::connect(RedisConfig::new(variable(REDIS).unwrap())).await.unwrap(),
         journal: journal.clone(),
@@ -109,6 +115,10 @@ async fn a_process() {
         _ => Consistency::Strict,
     };
     let cache = Cache::builder().namespace("chaos").store(Arc::new(store)).consistency(consistency);
+    let cache = match near {
+        Some(bound) => cache.near(NEAR_BYTES).max_staleness(bound),
+        None => cache,
+    };
     let cache = cache.on_outage(OnOutage::RefuseWrites).barrier_life(BARRIER_LIFE).build().await.unwrap();
     let mut options = ConnectOptions::new(variable(DATABASE).unwrap());
     options.max_connections(4).acquire_timeout(Duration::from_secs(20)).sqlx_logging(false);
@@ -122,9 +132,12 @@ async fn a_process() {
     };
     let this = Arc::new(Process { db, journal, seed, reads: !is_writer, writes: AtomicU64::new(0), over });
     let mut work = JoinSet::new();
-    for task in 0..if is_writer { WRITERS } else { READERS } {
+    let (writers, readers) = if is_writer { (WRITERS, READERS_OF_A_WRITER) } else { (0, READERS) };
+    for task in 0..writers + readers {
         let (this, random) = (this.clone(), Random::new(seed_of(seed, 2 + task)));
-        work.spawn(async move { if is_writer { this.write(random).await } else { this.read(random).await } });
+        work.spawn(
+            async move { if task < writers { this.write(random).await } else { this.read(random).await } },
+        );
     }
     work.spawn(this.clone().count());
     while let Some(done) = work.join_next().await {
@@ -160,20 +173,26 @@ impl Process {
         while !self.is_over() {
             let id = random.number(1, ROWS);
             let way = random.weighted(&[(2, Way::Plain), (5, Way::ById), (2, Way::List), (1, Way::Load)]);
-            let began = now();
-            let rows = self.look(way, id).await;
-            let ended = now();
-            match rows {
-                Ok(rows) => {
-                    for row in rows {
-                        self.journal.note(&Event::Read { way, began, ended, row });
-                    }
-                }
-                Err(_) => self.journal.note(&Event::Failed { began, ended }),
-            }
+            self.read_once(way, id).await;
             if random.once_in(4) {
-                tokio::time::sleep(Duration::from_millis(random.next() % 4)).await;
+                tokio::time::sleep(Duration::from_millis(random.next() % 8)).await;
             }
+        }
+    }
+
+    async fn read_once(&self, way: Way, id: i64) {
+        let began = now();
+        let rows = self.look(way, id).await;
+        let ended = now();
+        match rows {
+            Ok(rows) => {
+                for row in rows {
+                    self.journal.note(&Event::Read { way, began, ended, row });
+                }
+            }
+            // The writers' way to the database is cut now and then.
+            Err(_) if !self.reads => {}
+            Err(_) => self.journal.note(&Event::Failed { began, ended }),
         }
     }
 
@@ -214,6 +233,7 @@ impl Process {
             stats = Stats {
                 reads: cache.total.reads,
                 hits: cache.total.hits,
+                near: cache.total.near,
                 bypasses: cache.total.bypasses,
                 away: cache.total.store_away,
                 unguarded: cache.unguarded_writes,
@@ -253,8 +273,13 @@ impl Process {
             match written {
                 Ok(rows) => {
                     let at = now();
+                    let ids: Vec<_> = rows.keys().copied().collect();
                     for (_, row) in rows {
                         self.journal.note(&Event::Committed { at, row });
+                    }
+                    // What it has written it sees at once, whatever is in its memory.
+                    for id in ids {
+                        self.read_once(if random.once_in(2) { Way::ById } else { Way::List }, id).await;
                     }
                 }
                 Err(_) => {

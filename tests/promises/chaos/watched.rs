@@ -8,7 +8,8 @@ use std::{
 };
 
 use sea_orm_cache::stores::{
-    Arm, EntryKey, EntryWrite, Found, RedisStore, Release, Store, StoreError, StoreState, TagKey, TagProbe,
+    Arm, EntryKey, EntryWrite, Found, RedisStore, Release, Store, StoreError, StoreState, TagKey,
+    TagListener, TagProbe, Watch,
 };
 
 use super::journal::{Event, Journal, now};
@@ -107,6 +108,10 @@ impl Store for Watched {
 
     async fn recovered(&self) {
         self.inner.recovered().await;
+    }
+
+    async fn watch(&self, watch: &Watch, listener: Arc<dyn TagListener>) -> StoreError {
+        self.inner.watch(watch, listener).await
     }
 
     fn state(&self) -> StoreState {

@@ -49,6 +49,12 @@ struct State {
     /// Requests that hold these bytes are withheld.
     hold_requests: Option<(u64, Vec<u8>)>,
     holding_request: bool,
+    /// Connections whose client sends these bytes are marked, by their numbers.
+    mark: Option<(Vec<u8>, BTreeSet<u64>)>,
+    /// Replies to marked connections come so much later still.
+    delay_marked: Duration,
+    /// Connections that are black holes whatever the orders say.
+    holes: BTreeSet<u64>,
 }
 
 #[derive(Debug)]
@@ -108,6 +114,20 @@ impl Line {
     pub fn black_hole(&self) {
         let accepted = self.accepted();
         self.orders.send_modify(|orders| orders.black_hole = accepted);
+    }
+
+    pub fn mark(&self, bytes: &[u8]) {
+        self.state().mark = Some((bytes.to_vec(), BTreeSet::new()));
+    }
+
+    pub fn delay_marked(&self, delay: Duration) {
+        self.state().delay_marked = delay;
+    }
+
+    pub fn black_hole_marked(&self) {
+        let mut state = self.state();
+        let marked = state.mark.as_ref().map(|(_, marked)| marked.clone());
+        state.holes.extend(marked.into_iter().flatten());
     }
 
     pub fn delay_requests(&self, delay: Duration) {
@@ -187,6 +207,11 @@ impl Ticket {
                 None => recording.push((self.number, bytes.to_vec())),
             }
         }
+        if let Some((bytes_of_mark, marked)) = &mut state.mark
+            && bytes.windows(bytes_of_mark.len()).any(|window| window == bytes_of_mark)
+        {
+            marked.insert(self.number);
+        }
         let hold = state.hold_requests.as_ref().and_then(|(number, withheld)| {
             let found = bytes.windows(withheld.len()).any(|window| window == withheld);
             found.then_some(Hindrance::Request(*number))
@@ -200,7 +225,9 @@ impl Ticket {
     fn reply(&self, ends_round_trip: bool) -> Passage {
         let mut state = self.line.state();
         state.round_trips += u64::from(ends_round_trip);
-        let at = Instant::now() + state.delay_replies;
+        let is_marked = state.mark.as_ref().is_some_and(|(_, marked)| marked.contains(&self.number));
+        let more = if is_marked { state.delay_marked } else { Duration::ZERO };
+        let at = Instant::now() + state.delay_replies + more;
         let hold = state.hold.as_mut().and_then(|hold| {
             if hold.remaining > 0 {
                 hold.remaining -= u64::from(ends_round_trip);
@@ -222,13 +249,18 @@ impl Ticket {
     }
 
     fn is_black_hole(&self) -> bool {
-        self.line.orders.borrow().black_hole >= self.number
+        self.line.orders.borrow().black_hole >= self.number || self.line.state().holes.contains(&self.number)
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.line.state().open.remove(&self.number);
+        let mut state = self.line.state();
+        state.open.remove(&self.number);
+        state.holes.remove(&self.number);
+        if let Some((_, marked)) = &mut state.mark {
+            marked.remove(&self.number);
+        }
     }
 }
 
