@@ -34,6 +34,8 @@ use crate::{
 const OVERHEAD: u64 = 320;
 /// A stamp that is remembered takes about so many bytes.
 const STAMP_BYTES: usize = 160;
+/// However little room there is for answers: it is for those that find none that stamps are kept.
+const FEWEST_STAMPS: usize = 8192;
 /// Beats of the feed within `max_staleness`. More than two, so that one that is late is no reason to
 /// ask the store.
 const BEATS: u32 = 4;
@@ -99,7 +101,7 @@ impl Near {
         let items = (reach.bytes / 512).clamp(64, 1 << 20);
         Self {
             answers: Cache::with_weighter(items, reach.bytes as u64, ByWeight),
-            stamps: Cache::new((reach.bytes / (4 * STAMP_BYTES)).clamp(64, 1 << 20)),
+            stamps: Cache::new((reach.bytes / (4 * STAMP_BYTES)).clamp(FEWEST_STAMPS, 1 << 20)),
             generations,
             max_staleness: u64::try_from(reach.max_staleness.as_nanos()).unwrap_or(u64::MAX),
             feed,

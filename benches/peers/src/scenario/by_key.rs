@@ -50,14 +50,10 @@ pub async fn run(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     sheet.note(SCENARIO, format!("a Redis hit of ours asks {}", shape(&commands[&1])));
     let stamps = open(place, database, "stamps", Some(HARDLY_ANY)).await?;
     let nearby = open(place, database, "near", Some(near::ROOMY)).await?;
-    if near::BUILT {
-        for (what, db) in [("with the stamps in memory and the rows not", stamps), ("near", nearby)] {
-            asked(place, db, &ids).await?;
-            let asked = asked(place, db, &ids).await?;
-            sheet.note(SCENARIO, format!("{what}: {} reads asked Redis {asked}", ids.len()));
-        }
-    } else {
-        sheet.note(SCENARIO, near::MISSING);
+    for (what, db) in [("with the stamps in memory and the rows not", stamps), ("near", nearby)] {
+        asked(place, db, &ids).await?;
+        let asked = asked(place, db, &ids).await?;
+        sheet.note(SCENARIO, format!("{what}: {} reads asked Redis {asked}", ids.len()));
     }
     let connection = &*Box::leak(Box::new(place.redis().await?));
     let commands = &*Box::leak(Box::new(commands));
@@ -67,10 +63,8 @@ pub async fn run(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
         contest.enter(GET, pace, &ids, move |id| raw(connection, b"GET", entry(&commands[&id])));
         contest.enter(MGET, pace, &ids, move |id| raw(connection, &commands[&id][0], &commands[&id][1..]));
         contest.enter(REDIS_HIT, pace, &ids, move |id| by_id(id, ours));
-        if near::BUILT {
-            contest.enter(STAMPS, pace, &ids, move |id| by_id(id, stamps));
-            contest.enter(NEAR, Pace { timed: 16, ..pace }, &ids, move |id| nearly(id, nearby));
-        }
+        contest.enter(STAMPS, pace, &ids, move |id| by_id(id, stamps));
+        contest.enter(NEAR, Pace { timed: 16, ..pace }, &ids, move |id| nearly(id, nearby));
         contest.enter(DATABASE, pace, &ids, move |id| select(id, database));
         contest.run(plan.rounds, sheet).await?;
     }

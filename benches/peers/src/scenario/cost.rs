@@ -72,17 +72,10 @@ pub async fn run(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
         let live = allocations::stop().live;
         sheet.add(SCENARIO, MEMORY, MAP, METRIC, live as f64 / rows.len() as f64);
         drop(map);
-        if near::BUILT {
-            let bytes = in_memory(place, &database, &rows).await?;
-            sheet.add(SCENARIO, MEMORY, OURS, METRIC, bytes);
-        }
+        let bytes = in_memory(place, &database, &rows).await?;
+        sheet.add(SCENARIO, MEMORY, OURS, METRIC, bytes);
     }
-    if near::BUILT {
-        show(sheet, MEMORY, &[OURS, MAP]);
-    } else {
-        sheet.note(SCENARIO, near::MISSING);
-        show(sheet, MEMORY, &[MAP]);
-    }
+    show(sheet, MEMORY, &[OURS, MAP]);
     Ok(database.close().await?)
 }
 

@@ -76,22 +76,16 @@ pub async fn run(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     count(sheet, BY_SELECT, BUILD, &ids, build).await?;
     let mut contest = Contest::new(SCENARIO, BY_KEY);
     contest.enter(MAP, pace, &ids, get);
-    if near::BUILT {
-        count(sheet, BY_KEY, OURS, &ids, by_key).await?;
-        count(sheet, BY_KEY, OWNED, &ids, owned).await?;
-        contest.enter(OURS, pace, &ids, by_key);
-        contest.enter(OWNED, pace, &ids, owned);
-    } else {
-        sheet.note(SCENARIO, near::MISSING);
-    }
+    count(sheet, BY_KEY, OURS, &ids, by_key).await?;
+    count(sheet, BY_KEY, OWNED, &ids, owned).await?;
+    contest.enter(OURS, pace, &ids, by_key);
+    contest.enter(OWNED, pace, &ids, owned);
     contest.run(plan.rounds, sheet).await?;
 
     let mut contest = Contest::new(SCENARIO, BY_SELECT);
     contest.enter(BUILD, pace, &ids, build);
-    if near::BUILT {
-        count(sheet, BY_SELECT, OURS, &ids, by_select).await?;
-        contest.enter(OURS, pace, &ids, by_select);
-    }
+    count(sheet, BY_SELECT, OURS, &ids, by_select).await?;
+    contest.enter(OURS, pace, &ids, by_select);
     contest.run(plan.rounds, sheet).await
 }
 

@@ -19,7 +19,7 @@ use self::{
     worker::{Order, Outcome, Role},
 };
 use super::Plan;
-use crate::{drive::histogram, near, place::Place, sheet::Sheet};
+use crate::{drive::histogram, place::Place, sheet::Sheet};
 
 pub const SCENARIO: &str = "mixed";
 /// Over all processes.
@@ -37,9 +37,6 @@ pub async fn run(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
     let rows = plan.rows;
     sheet.note(SCENARIO, format!("Zipf 0.99 over {rows} rows, {TASKS} tasks over all processes"));
     sheet.note(SCENARIO, "every row was read once, in each process, before the first round");
-    if !near::BUILT {
-        sheet.note(SCENARIO, near::MISSING);
-    }
     for processes in [1, 2] {
         let mut teams = Vec::new();
         for &(system, word, alone) in ALL {
@@ -47,7 +44,6 @@ pub async fn run(place: &Place, plan: &Plan, sheet: &mut Sheet) -> Result<()> {
                 Some(why) if processes > 1 => {
                     sheet.note(SCENARIO, format!("{system}, {processes} processes: left out, {why}"))
                 }
-                _ if system == systems::OURS_NEAR && !near::BUILT => {}
                 // What cannot be used is said, and does not keep the others from running.
                 _ => match Team::start(place, plan, system, word, processes).await {
                     Ok(team) => teams.push(team),
