@@ -59,6 +59,7 @@ struct Narrowing {
     policy: Option<Arc<TablePolicy>>,
     pre_select: Option<PreSelect>,
     /// The text names the rows by their keys, so that they are not many.
+    #[cfg(feature = "stream")]
     names_rows: bool,
 }
 
@@ -248,11 +249,20 @@ impl Inner {
                 && touched.computes_index(policy, |column| schema.generates(&folded, column));
             Some(if computes && touched.keeps_key(policy) { select.and_after(policy) } else { select })
         });
+        #[cfg(feature = "stream")]
         let names_rows = policy.as_deref().is_some_and(|policy| {
             Touched::new(write, values, &Images::default(), schema).keys(policy).is_some()
         });
         let (values, schema) = (values.to_vec(), schema.clone());
-        Some(Narrowing { analysis, values, schema, policy, pre_select, names_rows })
+        Some(Narrowing {
+            analysis,
+            values,
+            schema,
+            policy,
+            pre_select,
+            #[cfg(feature = "stream")]
+            names_rows,
+        })
     }
 
     /// How many rows to select before the write, at most; `None` if nothing is to be gained by it.

@@ -26,6 +26,9 @@ use crate::{
 /// brought is as good for it as the entry.
 const LINGER: Duration = Duration::from_millis(250);
 
+/// A stamp that an entry depends on, and how long it has to live for that.
+type Needed = (TagKey, Stamp, Duration);
+
 /// Stamps taken after a load.
 #[derive(Default)]
 struct LateStamps {
@@ -141,10 +144,7 @@ impl Freshness {
     /// The tags that do not live as long as is needed, as far as is known; and for how long from now on
     /// they shall: longer than needed, so that it is seldom. Each time is a change of the tag to those
     /// who listen for changes.
-    fn longer_lives(
-        &self,
-        needed: impl Iterator<Item = (TagKey, Stamp, Duration)>,
-    ) -> Vec<(TagKey, Duration)> {
+    fn longer_lives(&self, needed: impl Iterator<Item = Needed>) -> Vec<(TagKey, Duration)> {
         let now = Instant::now();
         needed
             .filter(|(tag, stamp, life)| self.hints.must_extend(tag, *stamp, now + *life, now + *life * 2))
@@ -159,7 +159,7 @@ impl Freshness {
         stamps: Stamps,
         payload: &Payload,
         late: &LateStamps,
-    ) -> Option<(EntryWrite, Vec<(TagKey, Stamp, Duration)>)> {
+    ) -> Option<(EntryWrite, Vec<Needed>)> {
         let missing = payload.kind == PayloadKind::Missing;
         if missing && !stamps.cover_missing() {
             return None;
