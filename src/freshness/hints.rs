@@ -1,7 +1,6 @@
 //! What this process remembers to save round trips. Never a reason to trust anything.
 
 use std::{
-    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -29,7 +28,7 @@ const REMEMBERED: usize = 8192;
 pub(crate) struct Hints {
     stamped: Box<[AtomicU64]>,
     set: AtomicUsize,
-    hasher: RandomState,
+    hasher: quick_cache::DefaultHashBuilder,
     more: quick_cache::sync::Cache<EntryKey, Arc<[TagKey]>>,
     /// Stamps of tags that contents name, and when each had been read.
     content: quick_cache::sync::Cache<TagKey, (Stamp, Instant)>,
@@ -42,7 +41,7 @@ impl Hints {
         Self {
             stamped: (0..BITS / 64).map(|_| AtomicU64::new(0)).collect(),
             set: AtomicUsize::new(0),
-            hasher: RandomState::new(),
+            hasher: quick_cache::DefaultHashBuilder::default(),
             more: quick_cache::sync::Cache::new(REMEMBERED),
             content: quick_cache::sync::Cache::new(REMEMBERED),
             lives: quick_cache::sync::Cache::new(REMEMBERED),

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::{
     Bypass, Decoded, Freshness, PayloadKind, Question, Stamps,
@@ -359,7 +360,7 @@ impl Sight {
             tracing::debug!("an entry could not be read: a miss");
             return Self::Nothing;
         };
-        let found: Vec<_> =
+        let found: SmallVec<[TagState; 8]> =
             question.tags.iter().map(|tag| glance.state(tag).unwrap_or(TagState::Absent)).collect();
         if entry.holds(glance.incarnation, &found) { Self::Entry(entry) } else { Self::Nothing }
     }

@@ -7,7 +7,6 @@
 //! than his moment, whether the answer saw it or not: that costs a question, never a stale answer.
 
 use std::{
-    hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
@@ -31,7 +30,7 @@ pub(super) struct Generations {
     /// Before this moment the feed may have missed something.
     floor: AtomicU64,
     slots: Box<[AtomicU64]>,
-    hasher: RandomState,
+    hasher: quick_cache::DefaultHashBuilder,
     /// Up to when the feed has told everything, as [`clock::now`] counts; zero: it never has.
     complete: AtomicU64,
 }
@@ -42,7 +41,7 @@ impl Generations {
             clock: AtomicU64::new(1),
             floor: AtomicU64::new(0),
             slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
-            hasher: RandomState::new(),
+            hasher: quick_cache::DefaultHashBuilder::default(),
             complete: AtomicU64::new(0),
         }
     }

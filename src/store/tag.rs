@@ -117,9 +117,27 @@ fn stamp(raw: &[u8]) -> Option<Stamp> {
     Some(Stamp::from_number(hexadecimal(number)?)?.labelled(label))
 }
 
+/// Sixteen lower-case digits. Each hit reads some of these, so by a table.
 fn hexadecimal(digits: &[u8]) -> Option<u64> {
-    let ours = digits.len() == 16 && digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    u64::from_str_radix(std::str::from_utf8(digits).ok().filter(|_| ours)?, 16).ok()
+    const NONE: u8 = 0xff;
+    const VALUES: [u8; 256] = {
+        let mut values = [NONE; 256];
+        let digits = b"0123456789abcdef";
+        let mut value = 0;
+        while value < digits.len() {
+            values[digits[value] as usize] = value as u8;
+            value += 1;
+        }
+        values
+    };
+    let digits: &[u8; 16] = digits.try_into().ok()?;
+    let (mut number, mut odd) = (0, 0);
+    for digit in digits {
+        let value = VALUES[usize::from(*digit)];
+        odd |= value;
+        number = number << 4 | u64::from(value & 0xf);
+    }
+    (odd < 16).then_some(number)
 }
 
 #[cfg(test)]
