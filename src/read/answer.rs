@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use sea_orm::DbErr;
 
 use super::{
-    codec::{Codec, decode, encode},
+    codec::{Codec, Share, decode, encode},
     near::{at_hand, keep, on_proof},
     question::{Reader, Request, entity_of, label},
 };
@@ -71,7 +71,7 @@ where
     let cache = db.cache();
     let result = match question {
         Err(reason) => load().await.map(|value| Fetched {
-            value: C::share(value),
+            value: C::Shared::share(value),
             outcome: Outcome::Bypass(reason),
             backing: None,
         }),
@@ -88,7 +88,7 @@ where
                         None
                     }
                 };
-                Ok(Loaded { value: C::share(value), payload })
+                Ok(Loaded { value: C::Shared::share(value), payload })
             };
             cache.inner.freshness.fetch(&question, decode::<C>, load).await
         }

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use super::{
     answer::settle,
-    codec::{Codec, OneModel, decode, encode},
+    codec::{OneModel, decode, encode, unshare},
     near::{at_hand, keep, on_proof, spot_of_row},
     question::Reader,
 };
@@ -63,7 +63,7 @@ where
         Self::Model: Send + Sync,
     {
         let row = Self::cached_arc_by_id(id, db);
-        async move { Ok(OneModel::<Self>::unshare(row.await?)) }
+        async move { Ok(unshare::<OneModel<Self>>(row.await?)) }
     }
 
     /// The same, shared: what is in this process's memory is not copied. No statement is built unless
@@ -174,7 +174,7 @@ where
     for (position, key) in distinct.iter().enumerate() {
         let spot = spot_of_row::<E>(db, key);
         match spot.and_then(|spot| at_hand::<OneModel<E>>(db, &spot)) {
-            Some(row) => rows[position] = OneModel::<E>::unshare(row),
+            Some(row) => rows[position] = unshare::<OneModel<E>>(row),
             None => asked.push(position),
         }
     }
@@ -195,7 +195,7 @@ where
                             let mut fetched = Fetched { value: row, outcome: Outcome::Hit, backing };
                             let spot = spot_of_row::<E>(db, &distinct[position]);
                             keep::<OneModel<E>>(db, spot.as_ref(), schema, &counters, &mut fetched);
-                            rows[position] = OneModel::<E>::unshare(fetched.value);
+                            rows[position] = unshare::<OneModel<E>>(fetched.value);
                         }
                         None => {
                             counters.count(Outcome::Miss);

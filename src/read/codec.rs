@@ -22,11 +22,11 @@ use crate::{
 const MOST_CONTENT_TAGS: usize = 16;
 
 /// Writes and reads the answer of one kind of query.
-pub(crate) trait Codec: 'static {
+pub(crate) trait Codec: Sized + 'static {
     type Value;
 
     /// The answer as it is kept in memory and handed around: shared where it can be.
-    type Shared: Send;
+    type Shared: Share<Self>;
 
     /// Part of the query's key: two kinds of answers never share an entry.
     const NAME: &'static str;
@@ -38,16 +38,6 @@ pub(crate) trait Codec: 'static {
 
     fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError>;
 
-    fn share(value: Self::Value) -> Self::Shared;
-
-    fn unshare(shared: Self::Shared) -> Self::Value;
-
-    /// What is kept of the answer in memory.
-    fn keep(shared: &Self::Shared, backing: &Backing) -> Kept;
-
-    /// What was kept.
-    fn kept(kept: &Kept) -> Option<Self::Shared>;
-
     /// Writes the value down as its `Debug` says it, if it has one.
     fn debug(_value: &Self::Value, _out: &mut Looks) {}
 
@@ -58,6 +48,87 @@ pub(crate) trait Codec: 'static {
 
     /// Calls back with every row that was read of the entity that tags its entries.
     fn rows(_value: &Self::Value, _with: &mut dyn FnMut(&dyn ColumnText)) {}
+}
+
+/// An answer as it is handed around, and how it is kept in memory.
+pub(crate) trait Share<C: Codec>: Send {
+    fn share(value: C::Value) -> Self;
+
+    fn unshare(self) -> C::Value;
+
+    /// What is kept of the answer in memory.
+    fn keep(&self, backing: &Backing) -> Kept;
+
+    /// What was kept.
+    fn kept(kept: &Kept) -> Option<Self>
+    where
+        Self: Sized;
+}
+
+impl<C: Codec> Share<C> for Arc<C::Value>
+where
+    C::Value: Clone + Send + Sync + 'static,
+{
+    fn share(value: C::Value) -> Self {
+        Self::new(value)
+    }
+
+    fn unshare(self) -> C::Value {
+        Self::unwrap_or_clone(self)
+    }
+
+    fn keep(&self, _: &Backing) -> Kept {
+        Some(self.clone())
+    }
+
+    fn kept(kept: &Kept) -> Option<Self> {
+        Arc::downcast(kept.clone()?).ok()
+    }
+}
+
+/// One row, or that there is none.
+impl<C: Codec<Value = Option<M>>, M: Clone + Send + Sync + 'static> Share<C> for Option<Arc<M>> {
+    fn share(value: Option<M>) -> Self {
+        value.map(Arc::new)
+    }
+
+    fn unshare(self) -> Option<M> {
+        self.map(Arc::unwrap_or_clone)
+    }
+
+    fn keep(&self, _: &Backing) -> Kept {
+        self.clone().map(|row| row as _)
+    }
+
+    fn kept(kept: &Kept) -> Option<Self> {
+        let Some(row) = kept else { return Some(None) };
+        Arc::downcast(row.clone()).ok().map(Some)
+    }
+}
+
+/// A value of which nobody says that it can be shared, or copied: what is kept of it is packed.
+pub(crate) struct Packed<C: Codec>(C::Value);
+
+impl<C: Codec<Shared = Self>> Share<C> for Packed<C>
+where
+    C::Value: Send,
+{
+    fn share(value: C::Value) -> Self {
+        Self(value)
+    }
+
+    fn unshare(self) -> C::Value {
+        self.0
+    }
+
+    fn keep(&self, backing: &Backing) -> Kept {
+        Some(Arc::new((backing.kind, backing.payload.clone())))
+    }
+
+    fn kept(kept: &Kept) -> Option<Self> {
+        let (kind, payload) = kept.as_ref()?.downcast_ref::<(PayloadKind, Bytes)>()?;
+        decode::<C>(*kind, payload)
+    }
 }
 
 /// What a value looks like: its `Debug` text, as a hash and as the count of each byte.
@@ -159,7 +230,12 @@ pub(crate) fn decode<C: Codec>(kind: PayloadKind, payload: &Bytes) -> Option<C::
     let mut reader = RowReader::new(payload);
     let value = C::read(kind, &mut reader).ok()?;
     reader.finish().ok()?;
-    Some(C::share(value))
+    Some(C::Shared::share(value))
+}
+
+/// The answer for who wants it for himself: copied if it is shared with the memory.
+pub(crate) fn unshare<C: Codec>(shared: C::Shared) -> C::Value {
+    shared.unshare()
 }
 
 /// The declared tags, filled in from the rows; or "too many".
@@ -250,23 +326,6 @@ impl<E: Rebuild> Codec for OneModel<E> {
         reader.model::<E>().map(Some)
     }
 
-    fn share(value: Self::Value) -> Self::Shared {
-        value.map(Arc::new)
-    }
-
-    fn unshare(shared: Self::Shared) -> Self::Value {
-        shared.map(Arc::unwrap_or_clone)
-    }
-
-    fn keep(shared: &Self::Shared, _: &Backing) -> Kept {
-        shared.clone().map(|row| row as _)
-    }
-
-    fn kept(kept: &Kept) -> Option<Self::Shared> {
-        let Some(row) = kept else { return Some(None) };
-        Arc::downcast(row.clone()).ok().map(Some)
-    }
-
     fn debug(value: &Self::Value, out: &mut Looks) {
         let _ = write!(out, "{value:?}");
     }
@@ -298,22 +357,6 @@ impl<E: Rebuild> Codec for AllModels<E> {
     fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
         rows_only(kind, PayloadKind::Rows)?;
         read_many(reader, |reader| reader.model::<E>())
-    }
-
-    fn share(value: Self::Value) -> Self::Shared {
-        Arc::new(value)
-    }
-
-    fn unshare(shared: Self::Shared) -> Self::Value {
-        Arc::unwrap_or_clone(shared)
-    }
-
-    fn keep(shared: &Self::Shared, _: &Backing) -> Kept {
-        Some(shared.clone())
-    }
-
-    fn kept(kept: &Kept) -> Option<Self::Shared> {
-        Arc::downcast(kept.clone()?).ok()
     }
 
     fn debug(value: &Self::Value, out: &mut Looks) {
@@ -368,22 +411,6 @@ impl<E: Rebuild, F: Rebuild> Codec for OnePair<E, F> {
         Pair::<E, F>::read_pair(reader).map(Some)
     }
 
-    fn share(value: Self::Value) -> Self::Shared {
-        Arc::new(value)
-    }
-
-    fn unshare(shared: Self::Shared) -> Self::Value {
-        Arc::unwrap_or_clone(shared)
-    }
-
-    fn keep(shared: &Self::Shared, _: &Backing) -> Kept {
-        Some(shared.clone())
-    }
-
-    fn kept(kept: &Kept) -> Option<Self::Shared> {
-        Arc::downcast(kept.clone()?).ok()
-    }
-
     fn debug(value: &Self::Value, out: &mut Looks) {
         let _ = write!(out, "{value:?}");
     }
@@ -415,22 +442,6 @@ impl<E: Rebuild, F: Rebuild> Codec for AllPairs<E, F> {
     fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError> {
         rows_only(kind, PayloadKind::Rows)?;
         read_many(reader, Pair::<E, F>::read_pair)
-    }
-
-    fn share(value: Self::Value) -> Self::Shared {
-        Arc::new(value)
-    }
-
-    fn unshare(shared: Self::Shared) -> Self::Value {
-        Arc::unwrap_or_clone(shared)
-    }
-
-    fn keep(shared: &Self::Shared, _: &Backing) -> Kept {
-        Some(shared.clone())
-    }
-
-    fn kept(kept: &Kept) -> Option<Self::Shared> {
-        Arc::downcast(kept.clone()?).ok()
     }
 
     fn debug(value: &Self::Value, out: &mut Looks) {
@@ -469,22 +480,6 @@ impl<E: Rebuild, F: Rebuild> Codec for Families<E, F> {
         })
     }
 
-    fn share(value: Self::Value) -> Self::Shared {
-        Arc::new(value)
-    }
-
-    fn unshare(shared: Self::Shared) -> Self::Value {
-        Arc::unwrap_or_clone(shared)
-    }
-
-    fn keep(shared: &Self::Shared, _: &Backing) -> Kept {
-        Some(shared.clone())
-    }
-
-    fn kept(kept: &Kept) -> Option<Self::Shared> {
-        Arc::downcast(kept.clone()?).ok()
-    }
-
     fn debug(value: &Self::Value, out: &mut Looks) {
         let _ = write!(out, "{value:?}");
     }
@@ -499,7 +494,7 @@ pub(crate) struct Custom<T>(PhantomData<T>);
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Codec for Custom<T> {
     type Value = T;
-    type Shared = Self::Value;
+    type Shared = Packed<Self>;
     const NAME: &'static str = "custom";
 
     fn fingerprint(_: &Registry) -> Fingerprint {
@@ -516,24 +511,6 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Codec for Custom<T> {
         reader.custom()
     }
 
-    fn share(value: Self::Value) -> Self::Shared {
-        value
-    }
-
-    fn unshare(shared: Self::Shared) -> Self::Value {
-        shared
-    }
-
-    /// Packed: nobody says that it can be shared, or copied.
-    fn keep(_: &Self::Shared, backing: &Backing) -> Kept {
-        Some(Arc::new((backing.kind, backing.payload.clone())))
-    }
-
-    fn kept(kept: &Kept) -> Option<Self::Shared> {
-        let (kind, payload) = kept.as_ref()?.downcast_ref::<(PayloadKind, Bytes)>()?;
-        decode::<Self>(*kind, payload)
-    }
-
     fn same(value: &Self::Value, back: &Self::Value) -> bool {
         same_optionals(value, back)
     }
@@ -545,7 +522,7 @@ pub(crate) struct OneCustom<T>(PhantomData<T>);
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Codec for OneCustom<T> {
     type Value = Option<T>;
-    type Shared = Self::Value;
+    type Shared = Packed<Self>;
     const NAME: &'static str = "one custom";
 
     fn fingerprint(_: &Registry) -> Fingerprint {
@@ -564,24 +541,6 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Codec for OneCustom<T> {
         }
         rows_only(kind, PayloadKind::Custom)?;
         reader.custom().map(Some)
-    }
-
-    fn share(value: Self::Value) -> Self::Shared {
-        value
-    }
-
-    fn unshare(shared: Self::Shared) -> Self::Value {
-        shared
-    }
-
-    /// Packed: nobody says that it can be shared, or copied.
-    fn keep(_: &Self::Shared, backing: &Backing) -> Kept {
-        Some(Arc::new((backing.kind, backing.payload.clone())))
-    }
-
-    fn kept(kept: &Kept) -> Option<Self::Shared> {
-        let (kind, payload) = kept.as_ref()?.downcast_ref::<(PayloadKind, Bytes)>()?;
-        decode::<Self>(*kind, payload)
     }
 
     fn same(value: &Self::Value, back: &Self::Value) -> bool {

@@ -4,7 +4,10 @@ use std::{any::TypeId, marker::PhantomData, sync::Arc};
 
 use sea_orm::{EntityTrait, Statement, Value};
 
-use super::{codec::Codec, question::ReadOptions};
+use super::{
+    codec::{Codec, Share},
+    question::ReadOptions,
+};
 use crate::{
     ReadThrough, clock,
     entity::encode_values,
@@ -83,7 +86,7 @@ pub(super) async fn on_proof<C: Codec>(
 }
 
 fn served<C: Codec>(held: &Held) -> Option<C::Shared> {
-    let value = C::kept(held.value())?;
+    let value = C::Shared::kept(held.value())?;
     held.counters.count(Outcome::Near);
     tracing::trace!("answered from memory");
     Some(value)
@@ -101,7 +104,7 @@ pub(super) fn keep<C: Codec>(
     let (Some(near), Some(spot)) = (db.cache().inner.freshness.near(), spot) else { return };
     match (schema, backing) {
         (Some(schema), Some(backing)) => {
-            let kept = C::keep(&fetched.value, &backing);
+            let kept = fetched.value.keep(&backing);
             near.insert(spot.to_key(), Held::new(near, kept, backing, schema, counters.clone()));
         }
         // What is there is older than what was loaded now.

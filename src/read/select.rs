@@ -10,7 +10,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     answer::answer,
-    codec::{AllModels, AllPairs, Codec, Custom, Families, OneCustom, OneModel, OnePair},
+    codec::{AllModels, AllPairs, Custom, Families, OneCustom, OneModel, OnePair, unshare},
     near::{spot_of_answer, spot_of_row},
     question::{ReadOptions, Request},
 };
@@ -110,7 +110,7 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
     /// # Errors
     /// The database's.
     pub async fn one<C: ReadThrough>(self, db: &C) -> Result<Option<E::Model>, DbErr> {
-        Ok(OneModel::<E>::unshare(self.one_arc(db).await?))
+        Ok(unshare::<OneModel<E>>(self.one_arc(db).await?))
     }
 
     /// The same as [`one`](Self::one), shared: what is in this process's memory is not copied.
@@ -152,7 +152,7 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
     /// # Errors
     /// The database's.
     pub async fn all<C: ReadThrough>(self, db: &C) -> Result<Vec<E::Model>, DbErr> {
-        Ok(AllModels::<E>::unshare(self.all_arc(db).await?))
+        Ok(unshare::<AllModels<E>>(self.all_arc(db).await?))
     }
 
     /// The same as [`all`](Self::all), shared: what is in this process's memory is not copied.
@@ -184,7 +184,7 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
         };
         let load = || async { self.query.paginate(db.source(), 1).num_items().await };
         let spot = spot_of_answer::<Custom<u64>>(db, &statement, &self.options);
-        answer::<Custom<u64>, _, _, _>(db, spot, request, load).await
+        Ok(unshare::<Custom<u64>>(answer::<Custom<u64>, _, _, _>(db, spot, request, load).await?))
     }
 }
 
@@ -244,7 +244,7 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
         let spot = spot_of_answer::<OnePair<E, F>>(db, &statement, &self.options);
         let load = || self.query.one(db.source());
-        Ok(OnePair::<E, F>::unshare(answer::<OnePair<E, F>, _, _, _>(db, spot, request, load).await?))
+        Ok(unshare::<OnePair<E, F>>(answer::<OnePair<E, F>, _, _, _>(db, spot, request, load).await?))
     }
 
     /// All rows of the join.
@@ -258,7 +258,7 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
         let spot = spot_of_answer::<AllPairs<E, F>>(db, &statement, &self.options);
         let load = || self.query.all(db.source());
-        Ok(AllPairs::<E, F>::unshare(answer::<AllPairs<E, F>, _, _, _>(db, spot, request, load).await?))
+        Ok(unshare::<AllPairs<E, F>>(answer::<AllPairs<E, F>, _, _, _>(db, spot, request, load).await?))
     }
 }
 
@@ -274,7 +274,7 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwoMany<E, F>> {
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
         let spot = spot_of_answer::<Families<E, F>>(db, &statement, &self.options);
         let load = || self.query.all(db.source());
-        Ok(Families::<E, F>::unshare(answer::<Families<E, F>, _, _, _>(db, spot, request, load).await?))
+        Ok(unshare::<Families<E, F>>(answer::<Families<E, F>, _, _, _>(db, spot, request, load).await?))
     }
 }
 
@@ -298,7 +298,8 @@ where
             row.map(S::from_raw_query_result).transpose()
         };
         let spot = spot_of_answer::<OneCustom<S::Item>>(db, &statement, &self.options);
-        answer::<OneCustom<S::Item>, _, _, _>(db, spot, request, load).await
+        let row = answer::<OneCustom<S::Item>, _, _, _>(db, spot, request, load).await?;
+        Ok(unshare::<OneCustom<S::Item>>(row))
     }
 
     /// All rows.
@@ -314,6 +315,7 @@ where
             rows.into_iter().map(S::from_raw_query_result).collect()
         };
         let spot = spot_of_answer::<Custom<Vec<S::Item>>>(db, &statement, &self.options);
-        answer::<Custom<Vec<S::Item>>, _, _, _>(db, spot, request, load).await
+        let rows = answer::<Custom<Vec<S::Item>>, _, _, _>(db, spot, request, load).await?;
+        Ok(unshare::<Custom<Vec<S::Item>>>(rows))
     }
 }
