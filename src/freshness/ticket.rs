@@ -52,6 +52,13 @@ impl Freshness {
         self.writing.consistency == Consistency::Strict
     }
 
+    /// What depends on these tags and is in this process's memory is not served on trust any more.
+    fn put_in_doubt<'a>(&self, tags: impl Iterator<Item = &'a TagKey>) {
+        if let Some(near) = &self.near {
+            near.changed(tags);
+        }
+    }
+
     /// Purges now: a ticket taken and delivered.
     pub(crate) async fn purge(self: &Arc<Self>, set: PurgeSet) {
         self.ticket(set).deliver().await;
@@ -150,12 +157,10 @@ impl PurgeTicket {
             freshness.hints.saw_no_stamp(tag);
         }
         // Before it is sent, and again once it stands: who asked in between may keep what was there.
-        let doubt = |tags: &BTreeMap<TagKey, u64>| {
-            if let Some(near) = &freshness.near {
-                near.changed(tags.iter().filter(|(_, label)| **label == 0).map(|(tag, _)| tag));
-            }
+        let armed = |tags: &BTreeMap<TagKey, u64>| {
+            freshness.put_in_doubt(tags.iter().filter(|(_, label)| **label == 0).map(|(tag, _)| tag));
         };
-        doubt(&tags);
+        armed(&tags);
         let life = freshness.writing.barrier_life;
         let list = tags.iter().map(|(tag, label)| (tag.clone(), *label)).collect();
         let arm = Arm { writer: self.writer, tags: list, life };
@@ -165,7 +170,7 @@ impl PurgeTicket {
             marks.since = Instant::now();
             freshness.store.arm(&arm).await?;
             if marks.since.elapsed() < life / 2 {
-                doubt(&marks.tags);
+                armed(&marks.tags);
                 return Ok(());
             }
             // Frozen, or kept waiting: the life that is left would not do for a COMMIT.
@@ -249,9 +254,7 @@ impl PurgeTicket {
         match self.freshness.store.release(&release).await {
             Ok(_) => {
                 tracing::debug!(tags = release.tags.len(), entries = release.entries.len(), "purged");
-                if let Some(near) = &self.freshness.near {
-                    near.changed(set.tags.iter());
-                }
+                self.freshness.put_in_doubt(set.tags.iter());
                 self.set = None;
             }
             Err(error) => {
@@ -279,9 +282,7 @@ impl Drop for PurgeTicket {
             let here: Vec<_> = self.freshness.near.iter().flat_map(|_| set.tags.iter().cloned()).collect();
             self.freshness.queue.push(set, &self.freshness);
             // After the purge is queued: what is read from now on is held back.
-            if let Some(near) = &self.freshness.near {
-                near.changed(here.iter());
-            }
+            self.freshness.put_in_doubt(here.iter());
         }
         if self.freshness.queue.tickets.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.freshness.queue.empty.notify_waiters();

@@ -74,6 +74,12 @@ impl Ear {
         }
     }
 
+    /// Waits for the end of the connection.
+    async fn ended(&self) {
+        // There is no such beat.
+        let _ = self.hears(CUT).await;
+    }
+
     /// Waits for a beat; false if the connection has ended.
     async fn hears(&self, beat: u64) -> bool {
         loop {
@@ -113,7 +119,7 @@ pub(super) async fn watch(
                         backoff.reset();
                     }
                     // Whichever comes first.
-                    let _ = timeout(watch.pace, ear.hears(CUT)).await;
+                    let _ = timeout(watch.pace, ear.ended()).await;
                 }
                 listener.lost();
                 tracing::warn!("the feed of changed tags was lost; connecting again");
