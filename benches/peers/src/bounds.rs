@@ -259,13 +259,10 @@ fn ratio(
     ours: Cell<'_>,
     theirs: Cell<'_>,
 ) -> Bound {
-    match (value(sheet, ours), value(sheet, theirs)) {
-        (Some(one), Some(other)) => {
-            let figure = Ok(format!("{:.2} x ({} and {} {})", one / other, shown(one), shown(other), ours.3));
-            Bound { what, bound, figure, met: limit.allows(one / other) }
-        }
-        _ => Bound { what, bound, figure: Err("not measured".to_owned()), met: false },
-    }
+    compared(sheet, (what, bound), (ours, theirs), |one, other| {
+        let figure = format!("{:.2} x ({} and {} {})", one / other, shown(one), shown(other), ours.3);
+        (figure, limit.allows(one / other))
+    })
 }
 
 /// How much longer one operation takes, from the rates.
@@ -277,10 +274,23 @@ fn slower(
     ours: Cell<'_>,
     theirs: Cell<'_>,
 ) -> Bound {
+    compared(sheet, (what, bound), (ours, theirs), |one, other| {
+        let figure = format!("{:.2} x ({:.0} and {:.0} ns)", other / one, 1e9 / one, 1e9 / other);
+        (figure, other / one <= limit)
+    })
+}
+
+/// What is said of two figures, and whether the bound is met, if both were measured.
+fn compared(
+    sheet: &Sheet,
+    (what, bound): (&'static str, &'static str),
+    (ours, theirs): (Cell<'_>, Cell<'_>),
+    judge: impl FnOnce(f64, f64) -> (String, bool),
+) -> Bound {
     match (value(sheet, ours), value(sheet, theirs)) {
         (Some(one), Some(other)) => {
-            let figure = Ok(format!("{:.2} x ({:.0} and {:.0} ns)", other / one, 1e9 / one, 1e9 / other));
-            Bound { what, bound, figure, met: other / one <= limit }
+            let (figure, met) = judge(one, other);
+            Bound { what, bound, figure: Ok(figure), met }
         }
         _ => Bound { what, bound, figure: Err("not measured".to_owned()), met: false },
     }
