@@ -214,6 +214,7 @@ async fn a_hit_asks_for_the_entry_alone_while_the_stamps_are_known() {
     assert_eq!(db.cache().stats().total.misses, before.misses + 1);
 }
 
+// case C6
 #[tokio::test]
 async fn a_feed_that_is_cut_without_a_sign_is_not_trusted_beyond_the_bound() {
     let Some(world) = World::new(Backend::Sqlite, StoreKind::Redis).await else { return };
