@@ -13,7 +13,7 @@ use crate::{
     warm_up::WarmUp,
 };
 
-const ALLOWED: [&str; 16] = [
+const ALLOWED: [&str; 17] = [
     "ttl",
     "negative_ttl",
     "stale_while_revalidate",
@@ -29,6 +29,7 @@ const ALLOWED: [&str; 16] = [
     "harmless_triggers",
     "precise",
     "warmup",
+    "write_through",
     "skip",
 ];
 
@@ -66,6 +67,7 @@ pub(crate) struct Declaration {
     pub(crate) harmless_triggers: bool,
     pub(crate) precise: Option<u64>,
     pub(crate) warm_up: Option<WarmUp>,
+    pub(crate) write_through: bool,
     pub(crate) skip: bool,
 }
 
@@ -172,6 +174,10 @@ impl Reader<'_> {
                 });
             }
             "warmup" => self.declared.warm_up = Some(WarmUp::parse(meta, self.fields, self.errors)),
+            "write_through" => {
+                literal::flag(meta)?;
+                self.declared.write_through = true;
+            }
             "skip" => {
                 literal::flag(meta)?;
                 self.declared.skip = true;

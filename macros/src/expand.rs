@@ -77,6 +77,7 @@ fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
     let harmless_triggers = declaration.harmless_triggers.then(|| quote!(.harmless_triggers()));
     let precise = declaration.precise.map(|limit| quote!(.precise(#limit)));
     let warm_up = declaration.warm_up.as_ref().map(|warm_up| quote!(.warm_up(#warm_up)));
+    let write_through = declaration.write_through.then(|| quote!(.write_through()));
     let skip = declaration.skip.then(|| quote!(.skip()));
     // Asked of every type that may be a document of the user's own; a type that serde does not read
     // answers nothing.
@@ -101,7 +102,7 @@ fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
                 #probes
                 ::sea_orm_cache::EntityPolicy::new()
                     #ttl #negative_ttl #revalidate #on_error #namespace #(#tags)* #(#index)* #(#purges)*
-                    #(#also_writes)* #harmless_triggers #precise #warm_up #skip
+                    #(#also_writes)* #harmless_triggers #precise #warm_up #write_through #skip
                     #(#documents)*
             }
         }

@@ -76,10 +76,19 @@ impl Answer {
         let returned = returned.filter(|_| plan.returns_rows());
         let affected = if plan.returns_rows() || matches!(self, Self::Done(_)) { affected } else { None };
         let returned = returned.and_then(|rows| {
-            let policy = plan.policy()?;
+            let policy = plan.policy().filter(|_| plan.learns_from_rows())?;
             Some(rows.iter().map(|row| Image::read(row, policy)).collect())
         });
         Images { before, returned: returned.or(after), affected }
+    }
+
+    /// The rows that came back, if any.
+    pub(super) fn rows(&self) -> &[QueryResult] {
+        match self {
+            Self::Done(_) => &[],
+            Self::One(row) => row.as_slice(),
+            Self::All(rows) => rows,
+        }
     }
 
     pub(super) fn done(self) -> Result<ExecResult, DbErr> {

@@ -2,7 +2,10 @@
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 
-use crate::{freshness::PurgeTicket, store::StoreError};
+use crate::{
+    freshness::{NewRow, PurgeTicket},
+    store::StoreError,
+};
 
 /// Leaves the barrier that has to stand before the transaction is committed.
 ///
@@ -10,11 +13,14 @@ use crate::{freshness::PurgeTicket, store::StoreError};
 /// not commit behind it. PostgreSQL ends the session then: it is told to end one that is idle in a
 /// transaction for half of that life, and when this returns the other half at least is left.
 ///
+/// `new_rows` are what it has written and is to be stored with the purge.
+///
 /// # Errors
 /// The barrier could not be left and writes are to be refused then. Nothing is committed.
 pub(super) async fn guard_commit(
     ticket: &mut PurgeTicket,
     transaction: &DatabaseTransaction,
+    mut new_rows: Vec<NewRow>,
 ) -> Result<(), DbErr> {
     let limit = ticket.barrier_life() / 2;
     let mut limits = transaction.get_database_backend() == DbBackend::Postgres && ticket.leaves_barriers();
@@ -24,9 +30,10 @@ pub(super) async fn guard_commit(
         limit.as_millis()
     );
     loop {
+        let rows = std::mem::take(&mut new_rows);
         if limits {
-            let (armed, limited) =
-                futures_util::future::join(ticket.arm(), transaction.execute_unprepared(&text)).await;
+            let limit = transaction.execute_unprepared(&text);
+            let (armed, limited) = futures_util::future::join(ticket.arm_with(rows), limit).await;
             armed.map_err(refused)?;
             if let Err(error) = limited {
                 // A transaction that has failed already: its COMMIT will say what became of it.
@@ -35,7 +42,7 @@ pub(super) async fn guard_commit(
             // Once is enough, and a database that is slow must not wear out one barrier after the other.
             limits = false;
         } else {
-            ticket.arm().await.map_err(refused)?;
+            ticket.arm_with(rows).await.map_err(refused)?;
         }
         if !ticket.is_worn() {
             return Ok(());

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use sea_orm::{DbBackend, Value};
+use sea_orm::{DbBackend, QueryResult, Value};
 
 use super::{
     images::Images,
@@ -13,12 +13,16 @@ use super::{
     touched::{Touched, primary_key},
 };
 use crate::{
+    Cache,
     cache::Inner,
     entity::{EntityDescriptor, TablePolicy, WriteKind, value_text},
-    freshness::PurgeSet,
+    freshness::{NewRow, PurgeSet},
     schema::{Change, Columns, Knowledge, Reached, Schema},
     statement::{Analysis, Dialect, Kind, Scope, TransactionVerb, Verb, Write},
 };
+
+/// A write that returns more rows than this stores none of them.
+const MOST_NEW_ROWS: usize = 64;
 
 /// What a statement, or all statements of a transaction, touched.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +52,9 @@ pub(crate) struct Plan {
     rows_alone: bool,
     /// How more may become known.
     narrowing: Option<Narrowing>,
+    /// The text says all that there is to know, but whether it touched anything: the rows that come back
+    /// say no more.
+    is_exact: bool,
 }
 
 /// What it takes to say more exactly what was touched, once the statement has run.
@@ -117,6 +124,33 @@ impl Plan {
         self.narrowing.is_some()
     }
 
+    /// Do the rows that come back say more than the text?
+    pub(crate) fn learns_from_rows(&self) -> bool {
+        !self.is_exact && self.policy().is_some()
+    }
+
+    /// The rows that come back are to be stored.
+    pub(crate) fn writes_through(&self) -> bool {
+        let Some(Narrowing { analysis, schema, policy: Some(policy), .. }) = &self.narrowing else {
+            return false;
+        };
+        let [write] = &analysis.writes[..] else { return false };
+        let keeps_rows = matches!(write.verb, Verb::Insert | Verb::Update | Verb::Upsert);
+        // Triggers may change the row after it was returned.
+        let as_returned = analysis.returning && keeps_rows && schema.is_plain(&write.table.fold());
+        as_returned && policy.entities.iter().any(|entity| entity.new_row.is_some())
+    }
+
+    /// Entries of the rows that came back.
+    pub(super) fn new_rows(&self, cache: &Cache, rows: &[QueryResult]) -> Vec<NewRow> {
+        let Some(Narrowing { schema, policy: Some(policy), .. }) = &self.narrowing else { return Vec::new() };
+        if !cache.inner.config.enabled || rows.len() > MOST_NEW_ROWS || !self.writes_through() {
+            return Vec::new();
+        }
+        let of_entity = policy.entities.iter().filter_map(|entity| entity.new_row);
+        of_entity.flat_map(|new_row| rows.iter().filter_map(move |row| new_row(row, cache, schema))).collect()
+    }
+
     /// Are the rows that come back those that were written?
     pub(crate) fn returns_rows(&self) -> bool {
         self.narrowing.as_ref().is_some_and(|narrowing| narrowing.analysis.returning)
@@ -148,6 +182,13 @@ impl Plan {
             return self.writes.clone();
         };
         let [write] = &analysis.writes[..] else { return self.writes.clone() };
+        // case D27
+        if images.affected == Some(0) && write.filter.is_some() && schema.is_plain(&write.table.fold()) {
+            return WriteSet::default();
+        }
+        if self.is_exact {
+            return self.writes.clone();
+        }
         // Rows that were not there, or not visible, when they were selected.
         if let Some(before) = &images.before
             && images.affected.is_none_or(|affected| affected > before.len() as u64)
@@ -158,13 +199,8 @@ impl Plan {
                 images.returned = None;
             }
         }
-        // case D27
-        let touches_none =
-            images.affected == Some(0) && write.filter.is_some() && schema.is_plain(&write.table.fold());
         let mut writes = WriteSet::default();
-        if !touches_none {
-            inner.add_write(&mut writes, &Touched::new(write, values, &images, schema), schema);
-        }
+        inner.add_write(&mut writes, &Touched::new(write, values, &images, schema), schema);
         writes
     }
 }
@@ -191,8 +227,15 @@ impl Inner {
         }
         let changes_schema = changes_schema(&analysis);
         let rows_alone = !analysis.writes_anything && analysis.writes.iter().all(writes_rows);
-        let mut plan =
-            Plan { writes: WriteSet::default(), commits, ends, changes_schema, rows_alone, narrowing: None };
+        let mut plan = Plan {
+            writes: WriteSet::default(),
+            commits,
+            ends,
+            changes_schema,
+            rows_alone,
+            narrowing: None,
+            is_exact: true,
+        };
         if analysis.writes_anything || as_text {
             plan.writes.add_everything(self);
         }
@@ -204,9 +247,10 @@ impl Inner {
         };
         let nothing_more = Images::default();
         for write in &analysis.writes {
-            self.add_write(&mut plan.writes, &Touched::new(write, values, &nothing_more, schema), schema);
+            let touched = Touched::new(write, values, &nothing_more, schema);
+            plan.is_exact &= self.add_write(&mut plan.writes, &touched, schema);
         }
-        plan.narrowing = self.narrowing(backend, analysis, values, schema);
+        plan.narrowing = self.narrowing(backend, analysis, values, schema, plan.is_exact);
         Some(plan)
     }
 
@@ -232,6 +276,7 @@ impl Inner {
         analysis: Arc<Analysis>,
         values: &[Value],
         schema: &Arc<Schema>,
+        is_exact: bool,
     ) -> Option<Narrowing> {
         let [write] = &analysis.writes[..] else { return None };
         let folded = write.table.fold();
@@ -240,6 +285,18 @@ impl Inner {
             return None;
         }
         let policy = self.registry.table(&folded);
+        if is_exact {
+            let (values, schema) = (Vec::new(), schema.clone());
+            return Some(Narrowing {
+                analysis,
+                values,
+                schema,
+                policy,
+                pre_select: None,
+                #[cfg(feature = "stream")]
+                names_rows: true,
+            });
+        }
         let pre_select = policy.as_deref().and_then(|policy| {
             let limit = self.wants_pre_select(write, analysis.returning, values, policy, schema)?;
             let select = PreSelect::of(backend, write, values, policy, limit)?;
@@ -298,11 +355,13 @@ impl Inner {
     }
 
     /// Adds what a write to one table makes wrong, there and wherever the database goes on from there.
-    fn add_write(&self, set: &mut WriteSet, touched: &Touched<'_>, schema: &Schema) {
+    /// True if knowing the rows that it touches could not make that less.
+    fn add_write(&self, set: &mut WriteSet, touched: &Touched<'_>, schema: &Schema) -> bool {
         let write = touched.write;
         let folded: Box<str> = write.table.fold().into();
         let reached = self.reached(write, schema);
         let names_its_rows = !reached.comes_back && !schema.replaces(&folded);
+        let mut is_exact = names_its_rows && reached.changes.len() == 1;
         for (table, what) in &reached.changes {
             set.tables.insert(table.clone());
             set.rest.tags.insert(self.keys.table(table));
@@ -313,7 +372,8 @@ impl Inner {
             }
             if *table == folded && names_its_rows {
                 let is_plain = schema.is_plain(&folded);
-                self.add_rows(set, touched, policy.as_deref(), &folded, is_plain);
+                is_exact &= self.add_rows(set, touched, policy.as_deref(), &folded, is_plain);
+                is_exact &= policy.as_deref().is_none_or(|policy| policy.index.is_empty());
                 let index = policy.as_deref().filter(|_| is_plain);
                 let tags = index.and_then(|policy| touched.index_tags(&self.keys, policy, schema));
                 self.add_index(set, policy.as_deref(), &folded, tags);
@@ -331,6 +391,7 @@ impl Inner {
             });
             self.add_index(set, policy.as_deref(), table, tags);
         }
+        is_exact
     }
 
     /// What happens to which tables because of a write to one.
@@ -360,6 +421,7 @@ impl Inner {
         }
     }
 
+    /// True if the rows are known, or none of those that were there is touched.
     fn add_rows(
         &self,
         set: &mut WriteSet,
@@ -367,16 +429,16 @@ impl Inner {
         policy: Option<&TablePolicy>,
         folded: &str,
         is_plain: bool,
-    ) {
+    ) -> bool {
         // A plain INSERT changes no row that is there; "no such row" depends on the table's tag.
         let runs_triggers = touched.write.assigned.is_none() && !is_plain;
         if touched.write.verb == Verb::Insert && !runs_triggers {
-            return;
+            return true;
         }
         let keys = policy.and_then(|policy| Some((policy, touched.keys(policy)?)));
         let Some((policy, keys)) = keys.filter(|(_, keys)| keys.len() <= self.config.max_row_tags) else {
             set.rest.tags.insert(self.keys.any_row(folded));
-            return;
+            return false;
         };
         let mut rows = PurgeSet::default();
         for key in keys {
@@ -390,6 +452,7 @@ impl Inner {
             }
         }
         set.merge(WriteSet { rows, ..WriteSet::default() }, self);
+        true
     }
 
     /// The table's index tags: those with the values, or the one for all.

@@ -21,7 +21,7 @@ pub(super) struct Returned {
 
 impl Returned {
     pub(super) fn new(plan: Plan) -> Self {
-        let images = (plan.returns_rows() && plan.policy().is_some()).then(Vec::new);
+        let images = (plan.returns_rows() && plan.learns_from_rows()).then(Vec::new);
         Self { plan, images, count: 0, failed: false }
     }
 

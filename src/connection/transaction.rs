@@ -381,7 +381,7 @@ impl CachedTransaction {
         let runtime = freshness.runtime().clone();
         let mut ticket = freshness.ticket(writes.all(&cache).into_purge());
         Finishing::new(&runtime, async move {
-            if let Err(error) = guard_commit(&mut ticket, &inner).await {
+            if let Err(error) = guard_commit(&mut ticket, &inner, Vec::new()).await {
                 inner.rollback().await?;
                 return Err(error);
             }

@@ -334,13 +334,15 @@ impl CachedConnection {
 
     /// Behind a select of the rows that it will touch, or where the barrier is to stand for no longer
     /// than a COMMIT takes: a statement on its own may wait for a lock, and be executed by the
-    /// database when its sender, and the barrier, are long gone.
+    /// database when its sender, and the barrier, are long gone. Or before the COMMIT stamps are to be
+    /// taken for the rows that came back.
     fn runs_in_a_transaction(&self, plan: &Plan) -> bool {
         let freshness = &self.cache.inner.freshness;
         let outlives = self.inner.get_database_backend() != DbBackend::Sqlite
-            && freshness.leaves_barriers()
             && freshness.store().outlives_the_process();
-        plan.pre_select().is_some() || outlives && plan.may_be_wrapped() && !self.inner.is_mock_connection()
+        let gains = freshness.leaves_barriers() && (outlives || plan.writes_through());
+        let may_be = plan.may_be_wrapped() && !self.inner.is_mock_connection();
+        plan.pre_select().is_some() || gains && may_be
     }
 
     /// The barrier stands before the statement is sent, on all that it could touch.
@@ -410,7 +412,12 @@ impl CachedConnection {
         };
         written.selected = Selected { before, after };
         ticket.narrow(written.purge(self, Some(&answer)));
-        guard_commit(ticket, &transaction).await?;
+        let new_rows = match self.session {
+            None => written.plan.new_rows(&self.cache, answer.rows()),
+            // Others may see another row under this key.
+            Some(_) => Vec::new(),
+        };
+        guard_commit(ticket, &transaction, new_rows).await?;
         if let Err(error) = ticket.while_armed(transaction.commit()).await {
             if is_in_doubt(&error) {
                 ticket.doubt();
@@ -419,6 +426,8 @@ impl CachedConnection {
         }
         if written.schema_changed(self) {
             ticket.narrow(written.purge(self, None));
+        } else {
+            ticket.committed();
         }
         Ok(answer)
     }

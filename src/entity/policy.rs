@@ -152,6 +152,7 @@ pub struct EntityPolicy {
     pub(crate) rule: TableRule,
     pub(crate) precise: Option<u64>,
     pub(crate) warm_up: Option<WarmUpPolicy>,
+    pub(crate) write_through: bool,
     pub(crate) skip: bool,
     pub(crate) documents: String,
 }
@@ -272,6 +273,17 @@ impl EntityPolicy {
         if !fields.is_empty() {
             let _ = write!(self.documents, "{column} {fields};");
         }
+        self
+    }
+
+    /// A row that an INSERT or UPDATE returns is stored when the write has been committed, so that the
+    /// next read of it by its key is a hit. Under [`Consistency::Strict`](crate::Consistency::Strict),
+    /// for statements on their own, and where the database returns rows (PostgreSQL, SQLite); all other
+    /// writes purge. An UPDATE stores a row that had an entry, or had one not long ago. No further round
+    /// trip to the store.
+    #[must_use]
+    pub fn write_through(mut self) -> Self {
+        self.write_through = true;
         self
     }
 

@@ -17,7 +17,10 @@ use sea_orm::{
 };
 
 use super::{CacheEntity, EntityPolicy, Fingerprint, KeyClass, KeyText, TableRule};
-use crate::warmup::{WarmUpLoader, entity_loader};
+use crate::{
+    read::{NewRowOf, write_through},
+    warmup::{WarmUpLoader, entity_loader},
+};
 
 /// A column's name and its value in a row.
 pub(crate) type NamedValue = (&'static str, Value);
@@ -48,6 +51,8 @@ pub struct EntityDescriptor {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) policy: EntityPolicy,
     pub(crate) warm_up: Option<WarmUpLoader>,
+    /// Makes entries of rows that writes return.
+    pub(crate) new_row: Option<NewRowOf>,
     /// `SELECT all columns FROM table`, as the entity sends it.
     pub(crate) select: fn(DbBackend) -> String,
     /// The values of a whole row.
@@ -68,6 +73,7 @@ impl EntityDescriptor {
         let warm_up = policy.warm_up.clone().map(|warm_up| entity_loader::<E>(warm_up));
         let mut descriptor = Self::with_policy::<E>(policy);
         descriptor.warm_up = warm_up;
+        descriptor.new_row = if descriptor.policy.write_through { write_through::<E>() } else { None };
         descriptor
     }
 
@@ -97,6 +103,7 @@ impl EntityDescriptor {
             fingerprint: Fingerprint::of::<E>(&policy.documents),
             policy,
             warm_up: None,
+            new_row: None,
             select: |backend| backend.build(&E::find().into_query()).sql,
             values: |row| {
                 let model = E::Model::from_query_result(row, "").ok()?;

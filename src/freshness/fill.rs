@@ -27,11 +27,11 @@ use crate::{
 const LINGER: Duration = Duration::from_millis(250);
 
 /// A stamp that an entry depends on, and how long it has to live for that.
-type Needed = (TagKey, Stamp, Duration);
+pub(super) type Needed = (TagKey, Stamp, Duration);
 
 /// Stamps taken after a load.
 #[derive(Default)]
-struct LateStamps {
+pub(super) struct LateStamps {
     tags: HashMap<TagKey, Stamp>,
     /// That of the tag which every invalidation by hand purges, read together with them.
     family: Option<Stamp>,
@@ -144,7 +144,7 @@ impl Freshness {
     /// The tags that do not live as long as is needed, as far as is known; and for how long from now on
     /// they shall: longer than needed, so that it is seldom. Each time is a change of the tag to those
     /// who listen for changes.
-    fn longer_lives(&self, needed: impl Iterator<Item = Needed>) -> Vec<(TagKey, Duration)> {
+    pub(super) fn longer_lives(&self, needed: impl Iterator<Item = Needed>) -> Vec<(TagKey, Duration)> {
         let now = Instant::now();
         needed
             .filter(|(tag, stamp, life)| self.hints.must_extend(tag, *stamp, now + *life, now + *life * 2))
@@ -153,7 +153,7 @@ impl Freshness {
     }
 
     /// The entry to write and the tags whose life it needs; `None` if it must not be stored.
-    fn prepare(
+    pub(super) fn prepare(
         &self,
         question: &Question,
         stamps: Stamps,

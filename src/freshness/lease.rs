@@ -41,8 +41,13 @@ impl Drop for Held {
     fn drop(&mut self) {
         let (store, key) = (self.freshness.store.clone(), self.key.clone());
         let tags = vec![(key, Fate::End(self.stamp))];
-        let release =
-            Release { writer: WriterId::fresh(), tags, entries: Vec::new(), settle: Duration::ZERO };
+        let release = Release {
+            writer: WriterId::fresh(),
+            tags,
+            entries: Vec::new(),
+            store: Vec::new(),
+            settle: Duration::ZERO,
+        };
         self.freshness.runtime.spawn(async move {
             // If it fails, the lease ends with its life.
             let _ = store.release(&release).await;

@@ -23,6 +23,7 @@ mod question;
 mod rules;
 mod ticket;
 mod verify;
+mod write_through;
 
 pub(crate) use entry::{Decoded, Entry, PayloadKind, Shape};
 pub(crate) use fetch::{Checks, Freshness, Reading};
@@ -30,3 +31,4 @@ pub(crate) use look::Look;
 pub(crate) use purge::{PurgeQueue, PurgeSet};
 pub(crate) use question::{Bypass, Fetched, Grace, Loaded, Outcome, Payload, Question, Stamps, Terms};
 pub(crate) use ticket::{Finishing, PurgeTicket, Writing};
+pub(crate) use write_through::NewRow;

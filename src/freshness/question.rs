@@ -187,6 +187,15 @@ impl<T> Fetched<T> {
 }
 
 impl Stamps {
+    /// Those that a writer took while its row was locked.
+    pub(super) fn of_a_writer(
+        incarnation: u64,
+        asked: Vec<Option<Stamp>>,
+        more: Vec<(TagKey, Stamp)>,
+    ) -> Self {
+        Self { taken_at: Instant::now(), moment: 0, looked_twice: true, incarnation, asked, more }
+    }
+
     /// May it be said, on the strength of these, that there is no such row?
     pub(super) fn cover_missing(&self) -> bool {
         self.asked.iter().all(Option::is_some)

@@ -9,13 +9,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use tokio::runtime::Handle;
 
-use super::{Freshness, PurgeQueue, PurgeSet};
+use super::{
+    Freshness, PurgeQueue, PurgeSet,
+    write_through::{NewRow, Offer},
+};
 use crate::{
     config::{Consistency, OnOutage},
-    store::{Arm, Fate, Release, StoreError, TagKey, WriterId},
+    store::{Arm, EntryKey, Fate, Release, StoreError, TagKey, WriterId},
 };
 
 /// A store that is too slow for a barrier so many times in a row is as good as away.
@@ -44,6 +47,9 @@ impl Freshness {
             marks: None,
             unguarded: false,
             in_doubt: false,
+            sent: 0,
+            offers: Vec::new(),
+            committed: false,
         }
     }
 
@@ -98,6 +104,11 @@ pub(crate) struct PurgeTicket {
     unguarded: bool,
     /// The write may take effect later than its purge.
     in_doubt: bool,
+    /// How often marks were sent.
+    sent: u32,
+    /// What is stored with the purge, if the write was committed.
+    offers: Vec<Offer>,
+    committed: bool,
 }
 
 /// The marks that a writer left.
@@ -167,6 +178,7 @@ impl PurgeTicket {
         // Before it is sent: should this future be dropped or fail, the marks may be there.
         let marks = self.marks.insert(Marks { tags, since: Instant::now() });
         for _ in 0..TRIES {
+            self.sent += 1;
             marks.since = Instant::now();
             freshness.store.arm(&arm).await?;
             if marks.since.elapsed() < life / 2 {
@@ -176,6 +188,25 @@ impl PurgeTicket {
             // Frozen, or kept waiting: the life that is left would not do for a COMMIT.
         }
         Err(StoreError::Timeout { operation: "a barrier", after: life / 2 })
+    }
+
+    /// Like [`arm`](Self::arm); and these rows are stored with the purge, if that can be done. To be
+    /// called once they are locked and before they are committed. No further round trip.
+    ///
+    /// # Errors
+    /// As of [`arm`](Self::arm).
+    pub(crate) async fn arm_with(&mut self, rows: Vec<NewRow>) -> Result<(), StoreError> {
+        let set = self.set.as_ref().filter(|_| !rows.is_empty() && self.freshness.leaves_barriers());
+        let Some(set) = set else { return self.arm().await };
+        let offers = self.freshness.offers(rows, set);
+        let (armed, offers) = join(self.arm(), offers).await;
+        self.offers = offers;
+        armed
+    }
+
+    /// The database has said that the write is durable.
+    pub(crate) fn committed(&mut self) {
+        self.committed = true;
     }
 
     pub(crate) fn barrier_life(&self) -> Duration {
@@ -202,9 +233,11 @@ impl PurgeTicket {
         let arm = Arm { writer: self.writer, tags, life };
         // A label may have kept the mark off the others.
         let armed = arm.tags.iter().filter(|(_, label)| *label == 0).count();
+        let sent = &mut self.sent;
         let renew = async {
             loop {
                 tokio::time::sleep(life / 3).await;
+                *sent += 1;
                 match freshness.store.arm(&arm).await {
                     Ok(stood) if stood < armed => {
                         freshness.queue.lapsed.fetch_add(1, Ordering::Relaxed);
@@ -242,10 +275,17 @@ impl PurgeTicket {
         for tag in &set.tags {
             self.freshness.hints.saw_no_stamp(tag);
         }
+        // Marks that were sent once, before the COMMIT, have stood ever since if they stand now.
+        let alone = self.sent == 1 && !self.unguarded && self.freshness.writing.settle.is_zero();
+        let known = self.committed && !self.in_doubt && alone;
+        let offers = if known { std::mem::take(&mut self.offers) } else { Vec::new() };
+        fates.extend(offers.iter().filter_map(Offer::fate).map(|(tag, fate)| (tag.clone(), fate)));
+        let stored = |entry: &&EntryKey| offers.iter().any(|offer| offer.write.key == **entry);
         let release = Release {
             writer: self.writer,
             tags: fates.into_iter().collect(),
-            entries: set.entries.iter().cloned().collect(),
+            entries: set.entries.iter().filter(|entry| !stored(entry)).cloned().collect(),
+            store: offers.iter().map(|offer| offer.write.clone()).collect(),
             settle: match self.freshness.writing {
                 Writing { settle, barrier_life, .. } if self.in_doubt => settle.max(barrier_life),
                 Writing { settle, .. } => settle,
@@ -256,6 +296,7 @@ impl PurgeTicket {
                 tracing::debug!(tags = release.tags.len(), entries = release.entries.len(), "purged");
                 self.freshness.put_in_doubt(set.tags.iter());
                 self.set = None;
+                self.freshness.outlive(offers);
             }
             Err(error) => {
                 let tags = release.tags.len();

@@ -9,10 +9,12 @@ mod page;
 mod question;
 mod select;
 mod shape;
+mod write_through;
 
 pub use by_id::CachedEntity;
 pub(crate) use by_id::payload;
 pub(crate) use question::Reader;
+pub(crate) use write_through::{NewRowOf, write_through};
 
 pub use page::CachedPaginator;
 pub use select::{CachedQuery, CachedSelect};

@@ -60,6 +60,10 @@ pub enum Fate {
     End(Stamp),
     /// The writer left a mark in case, and then touched nothing: what was covered stands again.
     Spare,
+    /// Its entries are wrong now, and the writer has a new one in hand: it carries this stamp for so many
+    /// milliseconds, if the writer's mark has stood all the time, over a stamp, and nobody else came by.
+    /// Otherwise it becomes absent.
+    Renew(Stamp, u64),
 }
 
 impl Cell {
@@ -145,14 +149,19 @@ impl Cell {
                 });
             }
         }
+        // A writer that came by may have committed after this one did, and may have purged already.
+        let alone = stood && marks.is_empty() && stamp.is_some() && settle == 0;
         let gone = match (fate, &stamp) {
-            (Fate::Purge, _) | (Fate::PurgeUnless(_), None) => true,
+            (Fate::Purge | Fate::Renew(..), _) | (Fate::PurgeUnless(_), None) => true,
             (Fate::PurgeUnless(label), Some(stamp)) => stamp.what.label() != label,
             (Fate::End(held), Some(stamp)) => stamp.what == held,
             (Fate::End(_), None) | (Fate::Spare, _) => false,
         };
         if gone {
-            stamp = None;
+            stamp = match fate {
+                Fate::Renew(new, life) if alone => Some(Dated { what: new, until: now.saturating_add(life) }),
+                _ => None,
+            };
         }
         if gone && settle > 0 {
             marks.push(Dated { what: writer, until: now.saturating_add(settle) });
@@ -284,6 +293,48 @@ mod tests {
         assert_eq!(cell.look(3), TagState::Barrier);
         cell.release(one, Fate::PurgeUnless(6), 0, 4);
         assert_eq!(cell.look(4), TagState::Absent);
+    }
+
+    #[test]
+    fn a_writer_with_the_new_row_in_hand_leaves_a_new_stamp_if_it_was_alone() {
+        let (one, other) = writers();
+        let new = Stamp::from_number(8).unwrap();
+        let renews = Fate::Renew(new, 100);
+        let (mut cell, _) = stamped();
+        cell.arm(one, 0, 10, 1);
+        assert!(cell.release(one, renews, 0, 2));
+        assert_eq!((cell.look(101), cell.look(102)), (TagState::Stamp(new), TagState::Absent));
+        // Another came and went, with a row that is newer.
+        let (mut cell, _) = stamped();
+        cell.arm(one, 0, 10, 1);
+        cell.arm(other, 0, 10, 2);
+        cell.release(other, Fate::Purge, 0, 3);
+        cell.release(one, renews, 0, 4);
+        assert_eq!(cell.look(4), TagState::Absent);
+        // Another is there still.
+        let (mut cell, _) = stamped();
+        cell.arm(one, 0, 10, 1);
+        cell.arm(other, 0, 10, 2);
+        cell.release(one, renews, 0, 3);
+        assert_eq!(cell.look(3), TagState::Barrier);
+        cell.release(other, Fate::Spare, 0, 4);
+        assert_eq!(cell.look(4), TagState::Absent);
+        // Its mark was over, and a reader has put down a stamp since.
+        let (mut cell, _) = stamped();
+        cell.arm(one, 0, 10, 1);
+        cell.propose(Stamp::fresh(), LIFE, 20);
+        assert!(!cell.release(one, renews, 0, 21));
+        assert_eq!(cell.look(21), TagState::Absent);
+        // Nothing stood there: whoever came by before has left no trace.
+        let mut cell = Cell::default();
+        cell.arm(one, 0, 10, 1);
+        cell.release(one, renews, 0, 2);
+        assert_eq!(cell.look(2), TagState::Absent);
+        // Nobody takes a stamp before it has settled.
+        let (mut cell, _) = stamped();
+        cell.arm(one, 0, 10, 1);
+        cell.release(one, renews, 50, 2);
+        assert_eq!((cell.look(51), cell.look(52)), (TagState::Barrier, TagState::Absent));
     }
 
     #[test]

@@ -44,7 +44,12 @@ fn label() -> impl Strategy<Value = u64> {
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
-    prop_oneof![Just(Fate::Purge), label().prop_map(Fate::PurgeUnless), Just(Fate::Spare)]
+    prop_oneof![
+        Just(Fate::Purge),
+        label().prop_map(Fate::PurgeUnless),
+        Just(Fate::Spare),
+        (1..u64::MAX).prop_map(|number| Fate::Renew(stamp(number, 0), 0)),
+    ]
 }
 
 /// Some tags, each once and with something, in any order.
@@ -84,6 +89,14 @@ fn stamp(number: u64, label: u64) -> Stamp {
     Stamp::from_number(number).unwrap_or_else(Stamp::fresh).labelled(label)
 }
 
+/// A new stamp lives as long as everything else that the step puts down.
+fn living(fate: Fate, life: u64) -> Fate {
+    match fate {
+        Fate::Renew(stamp, _) => Fate::Renew(stamp, life),
+        other => other,
+    }
+}
+
 /// The answers of the cells alone.
 fn by_cells(steps: &[Step]) -> Vec<Answer> {
     let (mut cells, mut now) = (vec![Cell::default(); usize::from(TAGS)], 0);
@@ -105,7 +118,8 @@ fn by_cells(steps: &[Step]) -> Vec<Answer> {
             What::Release { writer, tags, settles } => {
                 let (writer, settle) = (WriterId::from_number(*writer), if *settles { life } else { 0 });
                 for (tag, fate) in tags {
-                    stood += usize::from(cells[usize::from(*tag)].release(writer, *fate, settle, now));
+                    let fate = living(*fate, life);
+                    stood += usize::from(cells[usize::from(*tag)].release(writer, fate, settle, now));
                 }
             }
             What::Lose { tag } => cells[usize::from(*tag)] = Cell::default(),
@@ -143,8 +157,12 @@ impl Subject<'_> {
                 What::Release { writer, tags, settles } => {
                     let release = Release {
                         writer: WriterId::from_number(*writer),
-                        tags: tags.iter().map(|(tag, fate)| (key(tag), *fate)).collect(),
+                        tags: tags
+                            .iter()
+                            .map(|(tag, fate)| (key(tag), living(*fate, whole_millis(*life))))
+                            .collect(),
                         entries: Vec::new(),
+                        store: Vec::new(),
                         settle: if *settles { *life } else { Duration::ZERO },
                     };
                     stood = self.store.release(&release).await.unwrap();
@@ -230,6 +248,7 @@ mod in_redis {
             writer: WriterId::from_number(writer),
             tags: vec![(key(), fate)],
             entries: Vec::new(),
+            store: Vec::new(),
             settle: Duration::ZERO,
         }
     }

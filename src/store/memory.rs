@@ -250,6 +250,9 @@ impl Store for MemoryStore {
         for entry in &release.entries {
             self.entries.invalidate(entry.as_str());
         }
+        for EntryWrite { key, bytes, ttl } in &release.store {
+            self.entries.insert(key.as_str().to_owned(), Kept::new(bytes.clone(), *ttl));
+        }
         Ok(stood)
     }
 

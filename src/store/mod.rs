@@ -95,6 +95,9 @@ pub struct Release {
     pub tags: Vec<(TagKey, Fate)>,
     /// Entries to drop, to give the memory back.
     pub entries: Vec<EntryKey>,
+    /// Entries to keep, which depend on tags that are renewed ([`Fate::Renew`]). Whether they can be
+    /// kept, or a tag was renewed, makes no difference to the purge.
+    pub store: Vec<EntryWrite>,
     /// A purged tag stays a barrier for so long. Zero: not at all.
     pub settle: Duration,
 }
@@ -106,6 +109,7 @@ impl Release {
             writer: WriterId::fresh(),
             tags: tags.iter().map(|tag| (tag.clone(), Fate::Purge)).collect(),
             entries: entries.to_vec(),
+            store: Vec::new(),
             settle: Duration::ZERO,
         }
     }

@@ -45,3 +45,4 @@ mod verification;
 mod warm_up;
 mod write_forms;
 mod write_shapes;
+mod write_through;

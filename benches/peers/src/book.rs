@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A book. Serde is for the peers: `sea-orm-cache` stores column values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, DeriveEntityModel, CacheEntity)]
 #[sea_orm(table_name = "book")]
-#[cache(ttl = "1h", warmup(limit = 100_000, batch = 1000))]
+#[cache(ttl = "1h", write_through, warmup(limit = 100_000, batch = 1000))]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,

@@ -126,6 +126,7 @@ fn peers(sheet: &Sheet, all: &mut Vec<Bound>) {
             systems::OURS,
         ),
         ("the same with near cache", ">= 5 x", 5.0, systems::OURS_NEAR),
+        ("the same with near cache, AfterCommit", ">= 5 x", 5.0, systems::OURS_AFTER),
     ] {
         let limit = Limit::AtLeast(limit);
         all.push(ratio(
@@ -177,7 +178,7 @@ fn statements(sheet: &Sheet, what: &'static str, case: &str, ours: &str) -> Boun
     let of = |system: &str| sheet.median(mixed::SCENARIO, case, system, METRIC);
     let best = systems::ALL
         .iter()
-        .filter(|(system, ..)| ![systems::OURS, systems::OURS_NEAR].contains(system))
+        .filter(|(system, ..)| ![systems::OURS, systems::OURS_NEAR, systems::OURS_AFTER].contains(system))
         .filter_map(|&(system, ..)| of(system).map(|figure| (figure, system)))
         .min_by(|one, other| one.0.total_cmp(&other.0));
     match of(ours) {

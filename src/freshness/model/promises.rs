@@ -155,6 +155,31 @@ fn a_spared_stamp_that_another_writer_purges_guards_nothing() {
     keeps(terms(2, true));
 }
 
+/// Rows that depend on the first tag, and on the second, which stands for rows that are not known.
+fn row_and_any() -> Kind {
+    Kind { tags: [Some(0), Some(0)], rows: Tags::FIRST }
+}
+
+/// Changes the first row, and knows it only as one of all.
+fn any_row() -> Write {
+    Write { marks: Tags::SECOND, fates: [Fate::Spare, Fate::Purge], ..Write::of(Tags::FIRST) }
+}
+
+#[test]
+fn writers_that_store_their_row_keep_everything() {
+    let storing = first().storing(0);
+    let scene = Scene::of("2 writers that store their row, 1 reader, 1 tag", &[storing, storing], 1);
+    keeps(narrow(scene));
+    let scene = Scene::of("1 writer that stores its row, 2 readers, 1 tag, 1 silence", &[storing], 2);
+    keeps(narrow(scene).mishaps(1, 0, 0));
+    let scene = Scene::of("1 writer that stores its row, one of any row, 1 reader", &[storing, any_row()], 1);
+    keeps(Scene { entries: vec![row_and_any()], ..scene });
+    let scene = Scene::of("1 writer that stores its row, 1 reader, a loss and a restart", &[storing], 1);
+    keeps(narrow(scene).mishaps(0, 1, 1));
+    let scene = Scene::of("a writer in doubt that would store its row, 2 readers, 1 tag", &[storing], 2);
+    keeps(Scene { doubt: Doubt::Waits, ..narrow(scene) });
+}
+
 #[test]
 fn what_the_search_leaves_out_makes_no_difference() {
     let small = [
@@ -181,6 +206,22 @@ fn large_two_writers_two_readers_two_tags() {
         &[first_and_a_mark(), both()],
         2,
     ));
+}
+
+#[test]
+#[ignore = "minutes"]
+fn large_writers_that_store_their_row() {
+    let storing = first().storing(0);
+    let scene = Scene::of("2 writers that store their row, 2 readers, 1 tag", &[storing, storing], 2);
+    keeps(narrow(scene));
+    let scene = Scene::of("2 that store their row, 1 reader, 1 tag, 1 silence", &[storing, storing], 1);
+    keeps(narrow(scene).mishaps(1, 0, 0));
+    let scene = Scene::of("1 that stores its row, one of any row, 2 readers", &[storing, any_row()], 2);
+    keeps(Scene { entries: vec![row_and_any()], ..scene });
+    let scene = Scene::of("3 that store their row, 1 reader, 1 tag", &[storing, storing, storing], 1);
+    keeps(narrow(scene));
+    let scene = Scene::of("1 that stores its row, 2 readers, 1 tag, all mishaps", &[storing], 2);
+    keeps(narrow(scene).mishaps(1, 1, 1));
 }
 
 #[test]

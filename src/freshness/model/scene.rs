@@ -62,18 +62,25 @@ pub(super) struct Write {
     pub(super) fates: PerTag<Fate>,
     /// Leaves its mark also on a stamp whose label says that it need not.
     pub(super) marks_labels: bool,
+    /// Stores its first row, with the purge of that row's tag, as this entry.
+    pub(super) stores: Option<usize>,
 }
 
 impl Write {
     /// Changes these rows, marks and purges their tags.
     pub(super) fn of(rows: Tags) -> Self {
         let fates = std::array::from_fn(|tag| if rows.has(tag) { Fate::Purge } else { Fate::Spare });
-        Self { rows, marks: rows, fates, marks_labels: false }
+        Self { rows, marks: rows, fates, marks_labels: false, stores: None }
     }
 
     /// Marks these too, in case.
     pub(super) fn marking(self, more: Tags) -> Self {
         Self { marks: self.marks.and(more), ..self }
+    }
+
+    /// Has the row in hand, and stores it.
+    pub(super) fn storing(self, entry: usize) -> Self {
+        Self { stores: Some(entry), ..self }
     }
 
     /// The label of a stamp that needs no mark; zero is none.
@@ -164,6 +171,12 @@ pub(super) enum Fault {
     UnboundEntries,
     /// A load returns what is not committed yet.
     LoadsUncommitted,
+    /// A writer that stores its row puts down a new stamp although another writer came by.
+    RenewsBlindly,
+    /// A writer stores its row although it has sent its marks more than once.
+    RenewsAfterRenewal,
+    /// A writer stores its row under stamps that it took after its COMMIT.
+    LooksAfterCommit,
 }
 
 /// Who takes part, and what may go wrong.

@@ -50,3 +50,29 @@ fn an_entry_of_another_incarnation_is_found() {
 fn a_load_of_what_is_not_committed_is_found() {
     breaks(one_tag("loads uncommitted", 1, 1).with(Fault::LoadsUncommitted), F3);
 }
+
+/// Writers of one row that store it.
+fn storing(name: &'static str, writers: usize) -> Scene {
+    let scene = one_tag(name, writers, 1);
+    Scene { writers: vec![Write::of(Tags::FIRST).storing(0); writers], ..scene }
+}
+
+#[test]
+fn a_row_that_is_stored_although_another_writer_came_by_is_found() {
+    breaks(storing("renews blindly", 2).with(Fault::RenewsBlindly), F1);
+}
+
+#[test]
+fn a_row_that_is_stored_behind_a_mark_which_was_away_is_found() {
+    breaks(storing("renews after a renewal", 2).mishaps(1, 0, 0).with(Fault::RenewsAfterRenewal), F2);
+}
+
+#[test]
+fn a_row_that_is_stored_under_stamps_of_after_its_commit_is_found() {
+    let any = Write { marks: Tags::SECOND, ..Write::of(Tags::FIRST) };
+    let any = Write { fates: [crate::store::Fate::Spare, crate::store::Fate::Purge], ..any };
+    let scene = storing("looks after its commit", 1);
+    let entries = vec![Kind { tags: [Some(0), Some(0)], rows: Tags::FIRST }];
+    let writers = vec![scene.writers[0], any];
+    breaks(Scene { entries, writers, ..scene }.with(Fault::LooksAfterCommit), F1);
+}

@@ -89,6 +89,12 @@ pub(super) struct Writer {
     pub(super) owes: Tags,
     /// Purges that wait for the store to be back.
     pub(super) queued: Tags,
+    /// The other tag's stamp, taken before the COMMIT, and the life of the store that it is from.
+    pub(super) looked: Option<(u8, Name)>,
+    /// Its marks were sent more than once, or got no answer.
+    pub(super) sent_again: bool,
+    /// The row that it stores, on its way.
+    pub(super) new: Option<Kept>,
     /// Messages that were given up, and may arrive yet.
     pub(super) late_arms: Tags,
     pub(super) late_releases: Tags,
@@ -194,6 +200,9 @@ impl World {
             versions: [0; TAGS],
             owes: Tags::NONE,
             queued: Tags::NONE,
+            looked: None,
+            sent_again: false,
+            new: None,
             late_arms: Tags::NONE,
             late_releases: Tags::NONE,
         };
@@ -252,8 +261,10 @@ impl World {
             }
             if writer.stage == Stage::Over && !writer.doubt && writer.queued.is_empty() {
                 writer.alive = true;
-                writer.versions = [0; TAGS];
                 writer.rolled_back &= !writer.late_releases.is_empty();
+                if writer.late_releases.is_empty() {
+                    (writer.versions, writer.looked, writer.sent_again) = ([0; TAGS], None, false);
+                }
             }
         }
         if scene.reduced && scene.fault.is_none() {
@@ -289,7 +300,8 @@ impl World {
         if let Some(snapshot) = snapshot {
             snapshot.1.iter_mut().for_each(|kept| *kept = None);
         }
-        for kept in entries {
+        let on_their_way = self.writers.iter_mut().map(|writer| &mut writer.new);
+        for kept in entries.iter_mut().chain(on_their_way) {
             *kept = kept.filter(|kept| is_alive(kept.made_in, &kept.stamps));
         }
         for reader in &mut self.readers {
@@ -338,6 +350,14 @@ impl World {
         tags.iter_mut().for_each(|cell| rename_all(cell, &mut rename));
         for kept in entries.iter_mut().flatten() {
             kept.stamps.iter_mut().for_each(&mut rename);
+        }
+        for writer in &mut self.writers {
+            if let Some((_, name)) = &mut writer.looked {
+                rename(name);
+            }
+            if let Some(kept) = &mut writer.new {
+                kept.stamps.iter_mut().for_each(&mut rename);
+            }
         }
         if let Some(snapshot) = snapshot {
             snapshot.0.iter_mut().for_each(|cell| rename_all(cell, &mut rename));

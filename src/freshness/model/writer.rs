@@ -6,7 +6,7 @@
 use super::{
     scene::{Doubt, Fault, LIFE, Scene, TAGS},
     surroundings::lose,
-    world::{Sight, Stage, World, stamp, uncovered, writer_id},
+    world::{FRESH, Kept, Name, Sight, Stage, World, stamp, uncovered, writer_id},
 };
 use crate::store::{Fate, TagState, WriterId};
 
@@ -18,6 +18,8 @@ pub(super) enum WriterStep {
     MarkArrives(usize),
     /// The marks that have not arrived get no answer in time. They may arrive later.
     MarksGetNoAnswer,
+    /// It takes the stamps of the tags that its row depends on besides its own.
+    LooksAtOthers,
     /// The database executes its COMMIT.
     Commits,
     /// The database has rolled it back, and it knows.
@@ -36,13 +38,15 @@ pub(super) enum WriterStep {
     MarkArrivesLate(usize),
     /// A release that was given up arrives.
     ReleaseArrivesLate(usize),
+    /// The row that it stores arrives, behind the release of its tag.
+    RowArrives,
 }
 
 use WriterStep as Step;
 
 /// Everything that this writer may do next.
 pub(super) fn steps(scene: &Scene, world: &World, number: usize, mut add: impl FnMut(WriterStep)) {
-    let writer = &world.writers[number];
+    let (writer, write) = (&world.writers[number], scene.writers[number]);
     let silences = world.mishaps.silences > 0;
     match writer.stage {
         Stage::Open => add(Step::SendsMarks),
@@ -55,12 +59,18 @@ pub(super) fn steps(scene: &Scene, world: &World, number: usize, mut add: impl F
             if silences && !writer.arming.is_empty() {
                 add(Step::MarksGetNoAnswer);
             }
+            if write.stores.is_some() && writer.looked.is_none() && !scene.is(Fault::LooksAfterCommit) {
+                add(Step::LooksAtOthers);
+            }
             add(Step::RollsBack);
             if writer.life > 0 && (scene.doubt != Doubt::Never || scene.is(Fault::PurgesBeforeCommit)) {
                 add(Step::HearsNothingOfItsCommit);
             }
         }
         Stage::Releasing if writer.alive => {
+            if write.stores.is_some() && writer.looked.is_none() && scene.is(Fault::LooksAfterCommit) {
+                add(Step::LooksAtOthers);
+            }
             for tag in writer.owes.iter() {
                 add(Step::ReleaseArrives(tag));
                 if silences {
@@ -82,6 +92,9 @@ pub(super) fn steps(scene: &Scene, world: &World, number: usize, mut add: impl F
     }
     writer.late_arms.iter().for_each(|tag| add(Step::MarkArrivesLate(tag)));
     writer.late_releases.iter().for_each(|tag| add(Step::ReleaseArrivesLate(tag)));
+    if writer.new.is_some() {
+        add(Step::RowArrives);
+    }
 }
 
 /// Takes the step.
@@ -90,6 +103,7 @@ pub(super) fn take(scene: &Scene, world: &mut World, number: usize, step: Writer
     match step {
         Step::SendsMarks => {
             let writer = &mut world.writers[number];
+            writer.sent_again = writer.stage == Stage::Guarding;
             writer.stage = Stage::Guarding;
             if scene.strict {
                 (writer.arming, writer.next) = (write.marks, LIFE as u8);
@@ -109,7 +123,26 @@ pub(super) fn take(scene: &Scene, world: &mut World, number: usize, step: Writer
         Step::MarksGetNoAnswer => {
             let writer = &mut world.writers[number];
             writer.late_arms = writer.late_arms.and(std::mem::take(&mut writer.arming));
+            writer.sent_again = true;
             world.mishaps.silences -= 1;
+        }
+        Step::LooksAtOthers => {
+            // The row's own tag is the first.
+            let stamp = match scene.writers[number].stores.and_then(|entry| scene.entries[entry].tags[1]) {
+                None => Some(0),
+                Some(_) => match Sight::from(world.server.tags[1].look(0)) {
+                    Sight::Stamp(name, _) => Some(name),
+                    _ => None,
+                },
+            };
+            // Of no life of the store: nothing is stored then.
+            let looked = stamp.map_or((0, 0), |stamp| (world.server.incarnation, stamp));
+            world.writers[number].looked = Some(looked);
+        }
+        Step::RowArrives => {
+            if let Some(entry) = scene.writers[number].stores {
+                world.server.entries[entry] = world.writers[number].new.take();
+            }
         }
         Step::Commits => {
             for row in write.rows.iter() {
@@ -213,8 +246,19 @@ fn release(scene: &Scene, world: &mut World, number: usize, tag: usize) {
     let fate = fate(scene, world, number, tag);
     let waits = world.writers[number].doubt && scene.doubt == Doubt::Waits;
     let settle = if waits { LIFE } else { 0 };
+    let new = if tag == 0 && fate == Fate::Purge { new_row(scene, world, number) } else { None };
+    let fate = match new.and_then(|row| stamp(row.stamps[0], 0)) {
+        Some(stamp) => Fate::Renew(stamp, u64::MAX),
+        None => fate,
+    };
+    world.writers[number].new = new.or(world.writers[number].new);
     let cell = &mut world.server.tags[tag];
     cell.release(writer_id(number), fate, settle, 0);
+    if let Fate::Renew(stamp, life) = fate
+        && scene.is(Fault::RenewsBlindly)
+    {
+        cell.propose(stamp, life, 0);
+    }
     if scene.is(Fault::ReleasesOthers) {
         for other in 0..scene.writers.len() {
             cell.release(writer_id(other), fate, 0, 0);
@@ -227,6 +271,18 @@ fn release(scene: &Scene, world: &mut World, number: usize, tag: usize) {
     {
         cell.propose(stamp, u64::MAX, 0);
     }
+}
+
+/// The row that the writer stores, under a new stamp of its tag; if it may.
+fn new_row(scene: &Scene, world: &World, number: usize) -> Option<Kept> {
+    let writer = &world.writers[number];
+    scene.writers[number].stores?;
+    let (made_in, other) = writer.looked?;
+    let again = writer.sent_again && !scene.is(Fault::RenewsAfterRenewal) || made_in == 0;
+    // Nobody knows whether it was committed, or it was not.
+    let committed = !writer.doubt && writer.versions[0] != 0;
+    let name = FRESH + 1 + number as Name;
+    (committed && !again).then_some(Kept { made_in, stamps: [name, other], value: [writer.versions[0], 0] })
 }
 
 /// `commit()` returns once every purge is confirmed or queued.

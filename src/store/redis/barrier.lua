@@ -5,7 +5,8 @@
 -- how long a purged tag stays a barrier; ARGV[4...]: one word per tag.
 --   arm:     "" or "l" and a label: leave a stamp with this label alone
 --   release: "p" purge, "l" and a label: purge unless the stamp has it, "e" and a stamp: purge if it
---            is this one, "s" spare
+--            is this one, "s" spare, "n", a stamp, "@" and milliseconds: this stamp for so long, if the
+--            writer's mark stood over a stamp and nobody else came by; else purge
 -- Answers how many marks of the writer stood already.
 --
 -- A barrier is "b" and words: "s...@until" is the stamp that it covers, "w...@until" a mark.
@@ -62,10 +63,13 @@ for position, key in ipairs(KEYS) do
       marks[#marks + 1] = { writer, now + span }
     end
   else
-    gone = word == 'p' or (label and not (stamp and label_of(stamp) == label))
+    local renewed, life = string.match(word, '^n(%S+)@(%d+)$')
+    local alone = mine and stamp and #marks == 0 and span == 0
+    gone = word == 'p' or renewed or (label and not (stamp and label_of(stamp) == label))
       or (stamp and string.sub(word, 1, 1) == 'e' and stamp == string.sub(word, 2))
     if gone then
       stamp, till = nil, nil
+      if renewed and alone then stamp, till = renewed, now + tonumber(life) end
       if span > 0 then marks[#marks + 1] = { writer, now + span } end
     elseif not barrier then
       write = false

@@ -46,13 +46,17 @@ pub(super) fn read(entries: &[EntryKey], tags: &[TagProbe]) -> Pipeline {
 /// shortening one. PEXPIRE does nothing to a tag that is not there: a purge that came first stands.
 pub(super) fn write(entries: &[EntryWrite], keep: &[(TagKey, Duration)]) -> Pipeline {
     let mut pipeline = Pipeline::with_capacity(entries.len() + keep.len());
-    for EntryWrite { key, bytes, ttl } in entries {
-        pipeline.cmd("SET").arg(key.as_str()).arg(&bytes[..]).arg("PX").arg(whole_millis(*ttl));
-    }
+    store(&mut pipeline, entries);
     for (tag, life) in keep {
         pipeline.cmd("PEXPIRE").arg(tag.as_str()).arg(whole_millis(*life)).arg("GT");
     }
     pipeline
+}
+
+fn store(pipeline: &mut Pipeline, entries: &[EntryWrite]) {
+    for EntryWrite { key, bytes, ttl } in entries {
+        pipeline.cmd("SET").arg(key.as_str()).arg(&bytes[..]).arg("PX").arg(whole_millis(*ttl));
+    }
 }
 
 /// One UNLINK of all the keys, or as many as it takes.
@@ -129,11 +133,13 @@ pub(super) fn release(release: &Release, naming: Naming) -> Pipeline {
         Fate::PurgeUnless(unless) => label(*unless),
         Fate::End(held) => format!("e{held}"),
         Fate::Spare => "s".to_owned(),
+        Fate::Renew(stamp, life) => format!("n{stamp}@{}", (*life).max(1)),
     };
     let tags: Vec<_> = release.tags.iter().map(|(tag, fate)| (tag, word(fate))).collect();
     let mut pipeline = redis::pipe();
     call(&mut pipeline, naming, ("release", release.writer, settle), &tags);
     unlink(&mut pipeline, release.entries.iter().map(EntryKey::as_str));
+    store(&mut pipeline, &release.store);
     pipeline
 }
 
@@ -269,7 +275,8 @@ mod tests {
             [format!("EVALSHA {hash} 2 a i arm w000000000000000a 5000  l00000000000000ff")]
         );
         let tags = vec![(tag("a"), Fate::Purge), (tag("b"), Fate::Spare), (tag("i"), Fate::PurgeUnless(255))];
-        let release = Release { writer, tags, entries: vec![entry("e")], settle: Duration::ZERO };
+        let release =
+            Release { writer, tags, entries: vec![entry("e")], store: Vec::new(), settle: Duration::ZERO };
         assert_eq!(
             sent(&super::release(&release, Naming::Hash)),
             [

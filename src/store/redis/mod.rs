@@ -81,12 +81,12 @@ impl RedisStore {
         self.supervisor.ask(operation, limit, &commands, |values, _| reply::removed(&values)).await
     }
 
-    /// Calls the script on so many tags. A server that does not have it is sent it: one round trip
+    /// Calls the script on so many tags, and stores so many entries. A server that does not have it is sent it: one round trip
     /// more, the first time and after `SCRIPT FLUSH`.
     async fn run(
         &self,
         operation: &'static str,
-        tags: usize,
+        (tags, stored): (usize, usize),
         commands: impl Fn(Naming) -> Pipeline,
     ) -> Result<usize, StoreError> {
         let calls = tags.div_ceil(command::TAGS_PER_CALL);
@@ -95,7 +95,7 @@ impl RedisStore {
             if commands.is_empty() {
                 return Ok(0);
             }
-            let read = |values: Vec<redis::Value>, _| reply::scripted(&values, calls);
+            let read = |values: Vec<redis::Value>, _| reply::scripted(&values, calls, stored);
             if let Some(stood) =
                 self.supervisor.ask(operation, self.patience(&commands), &commands, read).await?
             {
@@ -147,11 +147,12 @@ impl Store for RedisStore {
     }
 
     async fn arm(&self, arm: &Arm) -> Result<usize, StoreError> {
-        self.run("a barrier", arm.tags.len(), |naming| command::arm(arm, naming)).await
+        self.run("a barrier", (arm.tags.len(), 0), |naming| command::arm(arm, naming)).await
     }
 
     async fn release(&self, release: &Release) -> Result<usize, StoreError> {
-        self.run("a purge", release.tags.len(), |naming| command::release(release, naming)).await
+        let counts = (release.tags.len(), release.store.len());
+        self.run("a purge", counts, |naming| command::release(release, naming)).await
     }
 
     async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError> {

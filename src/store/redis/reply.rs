@@ -175,11 +175,10 @@ pub(super) fn removed(values: &[Value]) -> Result<u64, Fault> {
 
 /// The answers to some calls of a script, each a number, and the sum of those; behind them to some
 /// UNLINKs. `None` if the server does not have the script (any longer).
-pub(super) fn scripted(values: &[Value], calls: usize) -> Result<Option<usize>, Fault> {
-    if values.len() < calls {
-        return Err(Fault::Misshapen);
-    }
-    let (calls, removals) = values.split_at(calls);
+pub(super) fn scripted(values: &[Value], calls: usize, stored: usize) -> Result<Option<usize>, Fault> {
+    // Whether something was stored, for which there may be no memory, makes no difference to a purge.
+    let counted = values.len().checked_sub(stored).filter(|counted| *counted >= calls);
+    let (calls, removals) = values[..counted.ok_or(Fault::Misshapen)?].split_at(calls);
     let lost = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT");
     if calls.iter().any(lost) {
         return Ok(None);

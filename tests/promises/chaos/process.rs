@@ -32,6 +32,7 @@ use super::{
 use crate::{
     differential::random::{Random, seed_of},
     entity::book,
+    write_through::through,
 };
 
 const ROLE: &str = "CHAOS_ROLE";
@@ -115,6 +116,7 @@ async fn a_process() {
         _ => Consistency::Strict,
     };
     let cache = Cache::builder().namespace("chaos").store(Arc::new(store)).consistency(consistency);
+    let cache = cache.entity::<through::Entity>();
     let cache = match near {
         Some(bound) => cache.near(NEAR_BYTES).max_staleness(bound),
         None => cache,
@@ -200,7 +202,13 @@ impl Process {
         let row = book::Entity::find_by_id(id);
         let rows = match way {
             Way::Plain => row.one(self.plain()).await?.into_iter().collect(),
-            Way::ById => row.cached().one(&self.db).await?.into_iter().collect(),
+            // By an entity that is written through.
+            Way::ById => {
+                let row = through::Entity::find_by_id(id).cached().one(&self.db).await?;
+                let row =
+                    row.map(|it| Row { id, version: it.price_cents, title: it.title.replace(' ', "_") });
+                return Ok(row.into_iter().collect());
+            }
             Way::List => {
                 let shelf = book::Column::ShelfId.eq(1 + id % 3);
                 book::Entity::find().filter(shelf).cached().all(&self.db).await?

@@ -248,13 +248,15 @@ macro_rules! chain {
 }
 
 node!(node0 "node0", node1 by Owner to Id,
-    derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", index("group_id")));
+    derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", index("group_id"), write_through));
 node!(node1 "node1", node2 by Owner to Id,
     derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", index("group_id", "owner")));
-node!(node2 "node2", node3 by Owner to Id, derive(sea_orm_cache::CacheEntity), cache(ttl = "1h"));
+node!(node2 "node2", node3 by Owner to Id,
+    derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", write_through));
 node!(node3 "node3", node4 by Parent to Id);
 node!(node4 "node4", label by Label to Name,
-    derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", index("code"), tags("amount:{amount}"), precise));
+    derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", index("code"), tags("amount:{amount}"), precise,
+        write_through));
 
 node!(overview "overview", node2 by Owner to Id, derive(sea_orm_cache::CacheEntity), cache(ttl = "1h"));
 
@@ -264,7 +266,7 @@ pub mod label {
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, CacheEntity)]
     #[sea_orm(table_name = "label")]
-    #[cache(ttl = "1h", index("group_id"))]
+    #[cache(ttl = "1h", index("group_id"), write_through)]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
         pub name: String,
@@ -289,7 +291,7 @@ pub mod link {
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, CacheEntity)]
     #[sea_orm(table_name = "link")]
-    #[cache(ttl = "1h")]
+    #[cache(ttl = "1h", write_through)]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
         pub a_id: i64,

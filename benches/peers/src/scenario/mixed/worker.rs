@@ -25,7 +25,7 @@ use super::{
         fnct::Fnct,
         moka::Moka,
         multi_tier::MultiTier,
-        ours::{Ours, OursNear, STALENESS},
+        ours::{Ours, OursAfter, OursNear, STALENESS},
         plain::Plain,
         tide::Tide,
     },
@@ -84,6 +84,7 @@ pub async fn serve(role: &str) -> Result<()> {
     match role.system.as_str() {
         systems::OURS => serve_as::<Ours>(role).await,
         systems::OURS_NEAR => serve_as::<OursNear>(role).await,
+        systems::OURS_AFTER => serve_as::<OursAfter>(role).await,
         systems::PLAIN => serve_as::<Plain>(role).await,
         systems::BY_HAND => serve_as::<ByHand>(role).await,
         systems::TIDE => serve_as::<Tide>(role).await,

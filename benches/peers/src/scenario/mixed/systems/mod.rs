@@ -66,6 +66,7 @@ pub trait System: Send + Sync + Sized + 'static {
 /// The names, as figures have them.
 pub const OURS: &str = "ours, without near cache";
 pub const OURS_NEAR: &str = "ours, with near cache";
+pub const OURS_AFTER: &str = "ours, AfterCommit, with near cache";
 pub const PLAIN: &str = "SeaORM alone";
 pub const BY_HAND: &str = "cache-aside by hand";
 pub const TIDE: &str = "tideorm query cache";
@@ -78,6 +79,7 @@ pub const CACHED: &str = "cached, Redis store";
 pub const ALL: &[(&str, &str, Option<&str>)] = &[
     (OURS, "ours", None),
     (OURS_NEAR, "ours_near", None),
+    (OURS_AFTER, "ours_after", None),
     (PLAIN, "plain", None),
     (BY_HAND, "by_hand", None),
     (TIDE, "tide", Some("its cache is in the process, and other processes would not hear of a write")),

@@ -1,9 +1,10 @@
-//! This crate, with its defaults (`Consistency::Strict`), with and without a near cache.
+//! This crate, with its defaults (`Consistency::Strict`), with and without a near cache; and with one,
+//! without barriers.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use sea_orm_cache::{CachedConnection, prelude::*};
+use sea_orm_cache::{CachedConnection, Consistency, prelude::*};
 
 use super::{Site, System, update};
 use crate::{book, near};
@@ -16,6 +17,10 @@ pub struct Ours(CachedConnection);
 
 /// With a near cache: rows handed out behind an `Arc`.
 pub struct OursNear(CachedConnection);
+
+/// The same with `Consistency::AfterCommit`, which promises what the others try to: that a read which
+/// begins after a write has returned sees it.
+pub struct OursAfter(OursNear);
 
 impl System for Ours {
     async fn open(site: &Site) -> Result<Self> {
@@ -54,6 +59,26 @@ impl System for OursNear {
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
         counters(&self.0)
+    }
+}
+
+impl System for OursAfter {
+    async fn open(site: &Site) -> Result<Self> {
+        let builder = near::with_near(site.place.cache(&site.namespace), near::ROOMY, STALENESS);
+        let cache = builder.consistency(Consistency::AfterCommit).build().await?;
+        Ok(Self(OursNear(site.connect().await?.cached_by(cache))))
+    }
+
+    async fn read(&self, id: i64) -> Result<i32> {
+        self.0.read(id).await
+    }
+
+    async fn write(&self, id: i64, version: i32) -> Result<()> {
+        self.0.write(id, version).await
+    }
+
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.0.counters()
     }
 }
 
