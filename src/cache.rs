@@ -20,8 +20,8 @@ use crate::{
         CodecError, EntityDescriptor, Registry, RowReader, RowWriter, TableRule, TtlSpec, same_optionals,
     },
     freshness::{
-        Bypass, Freshness, Grace, Loaded, Look, Outcome, Payload, PayloadKind, PurgeQueue, PurgeSet,
-        Question, Reading, Shape, Writing,
+        Bypass, Freshness, Grace, Loaded, Look, Outcome, Packing, Payload, PayloadKind, PurgeQueue, PurgeSet,
+        Question, Reading, Shape, Wrap, Writing,
     },
     keys::{Keyspace, RowKeys},
     near::{Near, Reach},
@@ -202,7 +202,8 @@ impl Cache {
             barrier_life: config.barrier_life,
             settle: config.settle,
         };
-        let reading = Reading { verify_one_in: config.verify_one_in, lease: config.lease };
+        let packing = Packing { limit: config.max_entry_bytes, keys: config.encryption_keys.clone() };
+        let reading = Reading { verify_one_in: config.verify_one_in, lease: config.lease, packing };
         let near = (config.near_bytes > 0).then(|| {
             let reach = Reach { bytes: config.near_bytes, max_staleness: config.max_staleness };
             let (prefixes, own) = keys.watched(Stamp::fresh().get());
@@ -220,6 +221,18 @@ impl Cache {
             config,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Rows that are to be encrypted are never stored otherwise.
+    pub(crate) fn refuse_what_cannot_be_encrypted(&self) -> Result<(), CacheError> {
+        let mut entities = self.inner.registry.entities().into_iter();
+        match entities.find(|entity| entity.policy.encrypted) {
+            Some(entity) if self.inner.config.encryption_keys.is_none() => Err(CacheError::Config(format!(
+                "the entity of table {:?} is declared `encrypted`, but there is no key: give                  `encryption_keys(...)` or CACHE_ENCRYPTION_KEYS, with the feature `encryption`",
+                entity.table
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// How this cache behaves.
@@ -579,6 +592,10 @@ impl Cache {
                 on_error: options.stale_if_error.map_or(Duration::ZERO, |spec| config.ttl(spec)),
             },
             fresh: options.fresh,
+            wrap: Wrap {
+                compress_above: config.compress_above,
+                encrypt: options.tables.iter().any(|table| self.inner.registry.encrypts(table)),
+            },
             terms: None,
         }
     }

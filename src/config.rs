@@ -4,7 +4,7 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use crate::{
-    Cache, CacheError,
+    Cache, CacheError, EncryptionKeys,
     entity::{CacheEntity, EntityDescriptor, TableRule, TtlClass, TtlSpec},
     store::{MemoryStore, Store},
 };
@@ -60,6 +60,10 @@ pub struct CacheConfig {
     pub enabled: bool,
     /// Larger payloads are not stored. One mebibyte.
     pub max_entry_bytes: usize,
+    /// Payloads of more bytes are compressed, if that makes them smaller. One kibibyte.
+    pub compress_above: usize,
+    /// For entities that are declared `encrypted`.
+    pub encryption_keys: Option<EncryptionKeys>,
     /// A statement or transaction that touches more rows than this purges the table's rows as a
     /// whole. One thousand.
     pub max_row_tags: usize,
@@ -103,6 +107,8 @@ impl Default for CacheConfig {
             max_ttl: minutes(7 * 24 * 60),
             enabled: true,
             max_entry_bytes: 1 << 20,
+            compress_above: 1 << 10,
+            encryption_keys: None,
             max_row_tags: 1000,
             max_undelivered: 10_000,
             consistency: Consistency::Strict,
@@ -302,6 +308,20 @@ impl CacheBuilder {
         self
     }
 
+    /// Payloads of more bytes are compressed (LZ4), if that makes them smaller; `usize::MAX`: none.
+    /// Entities can say otherwise. Needs the feature `compression`, a default one; without it, entries
+    /// that others have compressed are misses.
+    pub fn compress_above(mut self, bytes: usize) -> Self {
+        self.config.compress_above = bytes;
+        self
+    }
+
+    /// The keys for entities that are declared `encrypted`. Needs the feature `encryption`.
+    pub fn encryption_keys(mut self, keys: EncryptionKeys) -> Self {
+        self.config.encryption_keys = Some(keys);
+        self
+    }
+
     /// A statement or transaction that touches more rows purges the table's rows as a whole.
     pub fn max_row_tags(mut self, rows: usize) -> Self {
         self.config.max_row_tags = rows;
@@ -438,6 +458,8 @@ impl CacheBuilder {
     /// | `CACHE_CONSISTENCY` | `strict` or `after_commit` | `strict` |
     /// | `CACHE_NEAR_BYTES` | bytes of answers in this process's memory, a number | `0` |
     /// | `CACHE_MAX_STALENESS` | how far behind those may be: `100ms`, `1s` | `0` |
+    /// | `CACHE_COMPRESS_ABOVE` | payloads of more bytes are compressed: a number, or `never` | `1024` |
+    /// | `CACHE_ENCRYPTION_KEYS` | `2:<64 hexadecimal digits>,1:<...>`: number and key, the current one first | none |
     /// | `CACHE_ON_OUTAGE` | `allow_writes` or `refuse_writes` | `allow_writes` |
     ///
     /// An unset or empty variable leaves what the builder has. Errors name the variable.
@@ -483,6 +505,22 @@ impl CacheBuilder {
             self.config.max_staleness =
                 if none { Duration::ZERO } else { parse_ttl("CACHE_MAX_STALENESS", &text)? };
         }
+        if let Some(text) = get("CACHE_COMPRESS_ABOVE")? {
+            self.config.compress_above = match text.trim() {
+                "never" => usize::MAX,
+                number => number.parse().map_err(|_| {
+                    let text = format!("CACHE_COMPRESS_ABOVE is {text:?}; give a number of bytes, or never");
+                    CacheError::Config(text)
+                })?,
+            };
+        }
+        if let Some(text) = get("CACHE_ENCRYPTION_KEYS")? {
+            let named = |error: CacheError| match error {
+                CacheError::Config(text) => CacheError::Config(format!("CACHE_ENCRYPTION_KEYS: {text}")),
+                other => other,
+            };
+            self.config.encryption_keys = Some(EncryptionKeys::parse(&text).map_err(named)?);
+        }
         if let Some(text) = get("CACHE_ON_OUTAGE")? {
             let words = [("allow_writes", OnOutage::AllowWrites), ("refuse_writes", OnOutage::RefuseWrites)];
             self.config.on_outage = parse_word("CACHE_ON_OUTAGE", &text, words)?;
@@ -523,7 +561,10 @@ impl CacheBuilder {
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             CacheError::Config("Cache::builder().build() must be awaited on a Tokio runtime".to_owned())
         })?;
-        Ok(Cache::assemble(self.config, store, runtime, self.entities, &self.rules, self.pure_functions))
+        let cache =
+            Cache::assemble(self.config, store, runtime, self.entities, &self.rules, self.pure_functions);
+        cache.refuse_what_cannot_be_encrypted()?;
+        Ok(cache)
     }
 }
 

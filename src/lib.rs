@@ -46,6 +46,7 @@ pub use entity::{
     TtlSpec, WarmUpPolicy, WriteKind,
 };
 pub use error::CacheError;
+pub use freshness::EncryptionKeys;
 pub use observe::{CacheStats, ExplainedRead, ExplainedWrite, Explanation, TableStats};
 pub use read::{CachedEntity, CachedPaginator, CachedQuery, CachedSelect};
 pub use schema::SchemaReport;

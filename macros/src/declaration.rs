@@ -13,7 +13,7 @@ use crate::{
     warm_up::WarmUp,
 };
 
-const ALLOWED: [&str; 17] = [
+const ALLOWED: [&str; 19] = [
     "ttl",
     "negative_ttl",
     "stale_while_revalidate",
@@ -30,6 +30,8 @@ const ALLOWED: [&str; 17] = [
     "precise",
     "warmup",
     "write_through",
+    "compress_above",
+    "encrypted",
     "skip",
 ];
 
@@ -68,6 +70,8 @@ pub(crate) struct Declaration {
     pub(crate) precise: Option<u64>,
     pub(crate) warm_up: Option<WarmUp>,
     pub(crate) write_through: bool,
+    pub(crate) compress_above: Option<u64>,
+    pub(crate) encrypted: bool,
     pub(crate) skip: bool,
 }
 
@@ -177,6 +181,13 @@ impl Reader<'_> {
             "write_through" => {
                 literal::flag(meta)?;
                 self.declared.write_through = true;
+            }
+            "compress_above" => {
+                self.declared.compress_above = Some(literal::count(meta, "compress_above = 4096")?);
+            }
+            "encrypted" => {
+                literal::flag(meta)?;
+                self.declared.encrypted = true;
             }
             "skip" => {
                 literal::flag(meta)?;

@@ -78,6 +78,8 @@ fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
     let precise = declaration.precise.map(|limit| quote!(.precise(#limit)));
     let warm_up = declaration.warm_up.as_ref().map(|warm_up| quote!(.warm_up(#warm_up)));
     let write_through = declaration.write_through.then(|| quote!(.write_through()));
+    let compress_above = declaration.compress_above.map(|bytes| quote!(.compress_above(#bytes as usize)));
+    let encrypted = declaration.encrypted.then(|| quote!(.encrypted()));
     let skip = declaration.skip.then(|| quote!(.skip()));
     // Asked of every type that may be a document of the user's own; a type that serde does not read
     // answers nothing.
@@ -102,7 +104,8 @@ fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
                 #probes
                 ::sea_orm_cache::EntityPolicy::new()
                     #ttl #negative_ttl #revalidate #on_error #namespace #(#tags)* #(#index)* #(#purges)*
-                    #(#also_writes)* #harmless_triggers #precise #warm_up #write_through #skip
+                    #(#also_writes)* #harmless_triggers #precise #warm_up #write_through
+                    #compress_above #encrypted #skip
                     #(#documents)*
             }
         }

@@ -64,6 +64,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `precise`, `precise = 500` | an UPDATE or DELETE that does not name its rows by key is preceded by a select of the rows that it will touch, up to this many (1000), so that it purges these alone | a number above 0 |
 /// | `also_writes("audit_log")` | tables that the triggers of this table write | bare names |
 /// | `write_through` | a row that an INSERT or UPDATE returns is stored once it is committed, so that the next read by its key is a hit | |
+/// | `compress_above = 4096` | payloads of more bytes are compressed, if that makes them smaller (the cache's setting) | a number above 0 |
+/// | `encrypted` | everything made of this entity's rows is encrypted in the store | |
 /// | `harmless_triggers` | the triggers of this table write nothing that a cached read shows | |
 /// | `warmup` | load all rows at start-up | |
 /// | `warmup(limit = 1000, batch = 200, order = "title desc")` | load at most `limit` rows, `batch` rows per query, in this order (by primary key if not given) | numbers above 0; one field, with `asc` or `desc` |

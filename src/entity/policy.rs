@@ -153,6 +153,8 @@ pub struct EntityPolicy {
     pub(crate) precise: Option<u64>,
     pub(crate) warm_up: Option<WarmUpPolicy>,
     pub(crate) write_through: bool,
+    pub(crate) compress_above: Option<usize>,
+    pub(crate) encrypted: bool,
     pub(crate) skip: bool,
     pub(crate) documents: String,
 }
@@ -284,6 +286,22 @@ impl EntityPolicy {
     #[must_use]
     pub fn write_through(mut self) -> Self {
         self.write_through = true;
+        self
+    }
+
+    /// Payloads of more bytes are compressed, if that makes them smaller; `usize::MAX`: none.
+    #[must_use]
+    pub fn compress_above(mut self, bytes: usize) -> Self {
+        self.compress_above = Some(bytes);
+        self
+    }
+
+    /// Everything that is made of this entity's rows is encrypted in the store, with
+    /// [`CacheBuilder::encryption_keys`](crate::CacheBuilder::encryption_keys). Keys and tags are not:
+    /// they hold the primary key, the values of index columns and tags.
+    #[must_use]
+    pub fn encrypted(mut self) -> Self {
+        self.encrypted = true;
         self
     }
 

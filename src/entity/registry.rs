@@ -7,7 +7,10 @@ use std::{
     any::TypeId,
     collections::HashMap,
     fmt,
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use once_cell::sync::OnceCell;
@@ -192,6 +195,7 @@ pub(crate) struct TablePolicy {
 pub(crate) struct Registry {
     // A std lock: held for a map look-up, never across an await.
     known: RwLock<Known>,
+    any_encrypted: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -216,6 +220,7 @@ impl Registry {
         if let Some(there) = known.by_type.get(&descriptor.type_id) {
             return there.clone();
         }
+        self.any_encrypted.fetch_or(descriptor.policy.encrypted, Ordering::AcqRel);
         let descriptor = Arc::new(descriptor);
         known.by_type.insert(descriptor.type_id, descriptor.clone());
         let table: Box<str> = descriptor.table.to_lowercase().into();
@@ -248,6 +253,15 @@ impl Registry {
     /// What is known of a table, by its folded name.
     pub(crate) fn table(&self, folded: &str) -> Option<Arc<TablePolicy>> {
         self.known.read().unwrap_or_else(|poisoned| poisoned.into_inner()).by_table.get(folded).cloned()
+    }
+
+    /// Is one of the table's entities to be encrypted?
+    pub(crate) fn encrypts(&self, folded: &str) -> bool {
+        // Hardly anybody asks for it, and every read asks here.
+        self.any_encrypted.load(Ordering::Acquire)
+            && self
+                .table(folded)
+                .is_some_and(|table| table.entities.iter().any(|entity| entity.policy.encrypted))
     }
 
     /// Every known entity, in the order of table names.

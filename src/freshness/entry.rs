@@ -1,18 +1,25 @@
 //! An entry as bytes: a header that says which stamps it depends on, then the payload.
 //!
 //! ```text
-//! "SC" version(1) crc32(4, little endian) header(postcard) payload
+//! "SC" version(1) crc32(4, little endian) header(postcard) payload(as it was packed)
 //! ```
 //!
 //! The checksum covers the entry key, the header and the payload: an entry that was truncated,
 //! damaged, or copied under another key is a miss.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::rules;
+use super::{
+    Question,
+    packing::{Packed, Packing, Wrap},
+    rules,
+};
 use crate::{
     entity::FORMAT,
     store::{EntryKey, Stamp, TagKey, TagState},
@@ -43,6 +50,10 @@ struct Header<'a> {
     until: u64,
     /// Whether it is kept beyond that, for those who may be served it then.
     outlives: bool,
+    /// Bytes of the payload before it was compressed; zero if it was not.
+    length: u64,
+    /// The number of the key that the payload is encrypted with; zero if it is not.
+    sealed_with: u32,
     /// For each of those tags its stamp, or zero where the entry does not depend on it.
     stamps: Vec<[u8; 8]>,
     /// Tags that only the content of the entry names, each with its stamp.
@@ -67,6 +78,7 @@ pub(crate) struct Entry<'a> {
     /// Further tags, known only once the content is.
     pub(crate) more: &'a [(TagKey, Stamp)],
     pub(crate) payload: &'a [u8],
+    pub(crate) wrap: Wrap,
 }
 
 /// An entry read back. Not yet known to be valid.
@@ -82,22 +94,31 @@ pub(crate) struct Decoded {
 }
 
 impl Entry<'_> {
-    pub(crate) fn encode(&self, key: &EntryKey) -> Option<Bytes> {
+    pub(crate) fn encode(&self, key: &EntryKey, packing: &Packing) -> Option<Bytes> {
+        let (packed, content) = packing.pack(self.wrap, self.payload)?;
         let header = Header {
             kind: self.kind,
             incarnation: self.incarnation.to_le_bytes(),
             asked: self.shape.0,
             until: self.until,
             outlives: self.outlives,
+            length: packed.length,
+            sealed_with: packed.key,
             stamps: self.stamps.iter().map(|s| s.map_or(0, Stamp::get).to_le_bytes()).collect(),
             more: self.more.iter().map(|(tag, stamp)| (tag.as_str(), stamp.get().to_le_bytes())).collect(),
         };
-        let mut out = Vec::with_capacity(PREFIX + 32 + 8 * self.stamps.len() + self.payload.len());
+        let mut out = Vec::with_capacity(PREFIX + 36 + 8 * self.stamps.len() + content.len());
         out.extend_from_slice(&MAGIC);
         out.push(FORMAT);
         out.extend_from_slice(&[0; 4]);
         let mut out = postcard::to_extend(&header, out).ok()?;
-        out.extend_from_slice(self.payload);
+        match packed.key {
+            0 => out.extend_from_slice(&content),
+            _ => {
+                let sealed = packing.seal(packed, key, &out[PREFIX..], &content)?;
+                out.extend_from_slice(&sealed);
+            }
+        }
         let sum = checksum(key, &out[PREFIX..]);
         out[PREFIX - 4..PREFIX].copy_from_slice(&sum.to_le_bytes());
         Some(out.into())
@@ -106,7 +127,8 @@ impl Entry<'_> {
 
 impl Decoded {
     /// Reads an entry; `None` if it is not one of ours for this key and these tags.
-    pub(crate) fn read(key: &EntryKey, asked: &[TagKey], shape: Shape, bytes: &Bytes) -> Option<Self> {
+    pub(crate) fn read(question: &Question, bytes: &Bytes, packing: &Packing) -> Option<Self> {
+        let Question { key, tags: asked, shape, wrap, .. } = question;
         let rest = bytes.get(PREFIX..)?;
         if bytes[..2] != MAGIC || bytes[2] != FORMAT {
             return None;
@@ -119,6 +141,15 @@ impl Decoded {
         if header.asked != shape.0 || header.stamps.len() != asked.len() {
             return None;
         }
+        let packed = Packed { length: header.length, key: header.sealed_with };
+        // Anybody who can write to the store can write one that is not encrypted.
+        if wrap.encrypt != (packed.key != 0) {
+            return None;
+        }
+        let payload = match packing.unpack(packed, key, &rest[..rest.len() - payload.len()], payload)? {
+            Cow::Borrowed(payload) => bytes.slice_ref(payload),
+            Cow::Owned(payload) => payload.into(),
+        };
         Some(Self {
             kind: header.kind,
             until: header.until,
@@ -130,7 +161,7 @@ impl Decoded {
                 .iter()
                 .map(|(tag, stamp)| (TagKey::from_full(*tag), u64::from_le_bytes(*stamp)))
                 .collect(),
-            payload: bytes.slice_ref(payload),
+            payload,
         })
     }
 
@@ -204,6 +235,17 @@ fn checksum(key: &EntryKey, rest: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
+    const AS_IT_IS: Wrap = Wrap { compress_above: usize::MAX, encrypt: false };
+
+    fn packing() -> Packing {
+        Packing { limit: 1 << 20, keys: None }
+    }
+
+    fn read(key: &EntryKey, asked: &[TagKey], bytes: &Bytes) -> Option<Decoded> {
+        let question = Question::for_tests(key.clone(), asked.to_vec(), AS_IT_IS);
+        Decoded::read(&question, bytes, &packing())
+    }
+
     fn tag(name: &str) -> TagKey {
         TagKey::from_full(name)
     }
@@ -222,8 +264,9 @@ mod tests {
             stamps: &stamps,
             more: &more,
             payload: b"row",
+            wrap: AS_IT_IS,
         };
-        let bytes = entry.encode(&key).unwrap();
+        let bytes = entry.encode(&key, &packing()).unwrap();
         (key, asked, stamps, bytes)
     }
 
@@ -234,7 +277,7 @@ mod tests {
     #[test]
     fn an_entry_is_valid_only_while_every_tag_it_depends_on_keeps_its_stamp() {
         let (key, asked, stamps, bytes) = sample();
-        let entry = Decoded::read(&key, &asked, Shape::of(&asked), &bytes).unwrap();
+        let entry = read(&key, &asked, &bytes).unwrap();
         assert_eq!(&entry.payload[..], b"row");
         let now = states(&stamps);
         assert!(entry.holds(7, &now));
@@ -268,19 +311,24 @@ mod tests {
             stamps: &stamps,
             more: &more,
             payload: b"row",
+            wrap: AS_IT_IS,
         };
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        // What format 2 writes. Should this change, raise FORMAT and keep the old text as one that is
+        // What format 3 writes. Should this change, raise FORMAT and keep the old text as one that is
         // a miss.
         assert_eq!(
-            hex(&entry.encode(&key).unwrap()),
-            "53430228e93e6c01070000000000000088680accf40bd19c05000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77"
+            hex(&entry.encode(&key, &packing()).unwrap()),
+            "53430378e7f57301070000000000000088680accf40bd19c050000000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77"
         );
-        // Format 1.
-        let old = "534301f616700701070000000000000088680accf40bd19c000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77";
-        let old: Vec<u8> =
-            (0..old.len()).step_by(2).map(|at| u8::from_str_radix(&old[at..at + 2], 16).unwrap()).collect();
-        assert!(Decoded::read(&key, &asked, Shape::of(&asked), &old.into()).is_none());
+        // Formats 1 and 2.
+        for old in [
+            "534301f616700701070000000000000088680accf40bd19c000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77",
+            "53430228e93e6c01070000000000000088680accf40bd19c05000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77",
+        ] {
+            let bytes = |at| u8::from_str_radix(&old[at..at + 2], 16).unwrap();
+            let old: Vec<u8> = (0..old.len()).step_by(2).map(bytes).collect();
+            assert!(read(&key, &asked, &old.into()).is_none());
+        }
     }
 
     // case F7
@@ -288,24 +336,18 @@ mod tests {
     fn a_damaged_or_foreign_entry_is_not_an_entry() {
         let (key, asked, _, bytes) = sample();
         for cut in 0..bytes.len() {
-            assert!(
-                Decoded::read(&key, &asked, Shape::of(&asked), &bytes.slice(..cut)).is_none(),
-                "cut at {cut}"
-            );
+            assert!(read(&key, &asked, &bytes.slice(..cut)).is_none(), "cut at {cut}");
         }
         for bit in 0..bytes.len() * 8 {
             let mut damaged = bytes.to_vec();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert!(Decoded::read(&key, &asked, Shape::of(&asked), &damaged.into()).is_none(), "bit {bit}");
+            assert!(read(&key, &asked, &damaged.into()).is_none(), "bit {bit}");
         }
         let elsewhere = EntryKey::from_full("ns:row:book:8@0");
-        assert!(
-            Decoded::read(&elsewhere, &asked, Shape::of(&asked), &bytes).is_none(),
-            "copied under another key"
-        );
+        assert!(read(&elsewhere, &asked, &bytes).is_none(), "copied under another key");
         let mut longer = bytes.to_vec();
         longer.push(0);
-        assert!(Decoded::read(&key, &asked, Shape::of(&asked), &longer.into()).is_none());
+        assert!(read(&key, &asked, &longer.into()).is_none());
     }
 
     // case F9
@@ -313,8 +355,77 @@ mod tests {
     fn an_entry_made_under_other_tags_is_a_miss() {
         let (key, mut asked, _, bytes) = sample();
         asked.push(tag("ns:g:catalog"));
-        assert!(Decoded::read(&key, &asked, Shape::of(&asked), &bytes).is_none());
+        assert!(read(&key, &asked, &bytes).is_none());
         asked.truncate(2);
-        assert!(Decoded::read(&key, &asked, Shape::of(&asked), &bytes).is_none());
+        assert!(read(&key, &asked, &bytes).is_none());
+    }
+    /// A number from a chain of hashes.
+    fn next(seed: &mut u64) -> u64 {
+        let mut half = [0; 8];
+        half.copy_from_slice(&blake3::hash(&seed.to_le_bytes()).as_bytes()[..8]);
+        *seed = u64::from_le_bytes(half);
+        *seed
+    }
+
+    // case F7, F12
+    #[test]
+    fn a_hundred_thousand_tampered_entries_are_misses_or_what_they_say_and_never_larger_than_may_be() {
+        const TRIES: usize = 120_000;
+        const LIMIT: usize = 4096;
+        let packing = Packing { limit: LIMIT, keys: None };
+        let (key, asked, _, small) = sample();
+        let question = Question::for_tests(key.clone(), asked.clone(), AS_IT_IS);
+        let large = {
+            let stamps: Vec<_> = asked.iter().map(|_| Some(Stamp::fresh())).collect();
+            let entry = Entry {
+                kind: PayloadKind::Rows,
+                until: 5,
+                outlives: false,
+                incarnation: 7,
+                shape: Shape::of(&asked),
+                stamps: &stamps,
+                more: &[],
+                payload: &[b'x'; LIMIT],
+                wrap: Wrap { compress_above: 100, encrypt: false },
+            };
+            entry.encode(&key, &packing).unwrap()
+        };
+        assert_eq!(Decoded::read(&question, &large, &packing).unwrap().payload.len(), LIMIT);
+        let (mut seed, mut read, mut misses) = (1, 0, 0);
+        for _ in 0..TRIES {
+            let mut bytes = if next(&mut seed).is_multiple_of(2) { small.to_vec() } else { large.to_vec() };
+            let place = |seed: &mut u64, bytes: &[u8]| next(seed) as usize % bytes.len().max(1);
+            let way = next(&mut seed) % 6;
+            match way {
+                0 => bytes.truncate(place(&mut seed, &bytes)),
+                1 => bytes.extend((0..next(&mut seed) % 300).map(|n| n as u8)),
+                2 => {
+                    let at = place(&mut seed, &bytes);
+                    bytes[at] ^= 1 << (next(&mut seed) % 8);
+                }
+                3 => bytes = (0..next(&mut seed) % 200).map(|_| next(&mut seed) as u8).collect(),
+                // By somebody who knows how entries are made: the header or the content is another, and
+                // the checksum is right.
+                _ => {
+                    for _ in 0..=next(&mut seed) % 4 {
+                        let at = place(&mut seed, &bytes).max(PREFIX);
+                        if let Some(byte) = bytes.get_mut(at) {
+                            *byte = next(&mut seed) as u8;
+                        }
+                    }
+                    let sum = checksum(&key, &bytes[PREFIX..]);
+                    bytes[PREFIX - 4..PREFIX].copy_from_slice(&sum.to_le_bytes());
+                }
+            }
+            match Decoded::read(&question, &bytes.into(), &packing) {
+                None => misses += 1,
+                Some(entry) => {
+                    read += 1;
+                    assert!(way > 3, "only who knows how entries are made can make one");
+                    assert!(entry.payload.len() <= LIMIT);
+                }
+            }
+        }
+        assert!(misses > TRIES / 2 && read > 0, "{misses} misses, {read} read");
     }
 }

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{
-    Bypass, Fetched, Grace, Loaded, Look, Outcome, PayloadKind, Question, Stamps, Writing,
+    Bypass, Fetched, Grace, Loaded, Look, Outcome, Packing, PayloadKind, Question, Stamps, Writing,
     fill::backing,
     flight::{Boarding, Flights, Landing, Leader, landed},
     hints::Hints,
@@ -28,12 +28,13 @@ use crate::{
 };
 
 /// How reads are answered.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reading {
     /// One hit in so many is held against the database; zero: none.
     pub(crate) verify_one_in: u32,
     /// How long other processes wait for the one that loads; zero: not at all.
     pub(crate) lease: Duration,
+    pub(crate) packing: Packing,
 }
 
 /// What came of holding hits against the database.
@@ -287,7 +288,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Consistency, OnOutage},
-        freshness::{Payload, Shape},
+        freshness::{Payload, Shape, Wrap},
         store::{Arm, MemoryStore, TagKey, WriterId},
     };
 
@@ -299,7 +300,8 @@ mod tests {
             barrier_life: Duration::from_secs(10),
             settle: Duration::ZERO,
         };
-        let reading = Reading { verify_one_in: 0, lease: Duration::ZERO };
+        let packing = Packing { limit: 1 << 20, keys: None };
+        let reading = Reading { verify_one_in: 0, lease: Duration::ZERO, packing };
         Arc::new(Freshness::new(store, queue, Handle::current(), writing, reading, None))
     }
 
@@ -326,6 +328,7 @@ mod tests {
             negative_ttl: Duration::from_secs(60),
             grace: Grace::default(),
             fresh: false,
+            wrap: Wrap { compress_above: usize::MAX, encrypt: false },
             terms: None,
             tags: tags.clone(),
         });

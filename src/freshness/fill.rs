@@ -180,8 +180,9 @@ impl Freshness {
             stamps: &depends,
             more: &more,
             payload: &payload.bytes,
+            wrap: question.wrap,
         };
-        let bytes = entry.encode(&question.key)?;
+        let bytes = entry.encode(&question.key, &self.reading.packing)?;
         let life = ttl + STAMP_MARGIN;
         let keep = question
             .tags

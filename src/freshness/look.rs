@@ -9,7 +9,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{
-    Bypass, Decoded, Freshness, PayloadKind, Question, Stamps,
+    Bypass, Decoded, Freshness, Packing, PayloadKind, Question, Stamps,
     glance::{Glance, only_look, proposal},
     rules,
 };
@@ -101,7 +101,7 @@ impl Freshness {
         let sights: Vec<_> = questions
             .iter()
             .zip(entries)
-            .map(|(question, bytes)| Sight::of(question, bytes, &glance))
+            .map(|(question, bytes)| Sight::of(question, bytes, &glance, &self.reading.packing))
             .collect();
         let how = match self.look_again(questions, &sights, &mut glance).await {
             Ok(looked_twice) => How { looked_twice, ..how },
@@ -145,7 +145,7 @@ impl Freshness {
         let known = near.stamps(question.tags.iter())?;
         let found = self.store.read(std::slice::from_ref(&question.key), &[]).await.ok()?;
         let bytes = found.entries.into_iter().next()??;
-        let entry = Decoded::read(&question.key, &question.tags, question.shape, &bytes)?;
+        let entry = Decoded::read(question, &bytes, &self.reading.packing)?;
         let stamps: Vec<_> = known.stamps.into_iter().map(TagState::Stamp).collect();
         if found.incarnation != known.incarnation || !entry.holds(known.incarnation, &stamps) {
             return None;
@@ -351,12 +351,12 @@ impl Decoded {
 }
 
 impl Sight {
-    fn of(question: &Question, bytes: Option<Bytes>, glance: &Glance) -> Self {
+    fn of(question: &Question, bytes: Option<Bytes>, glance: &Glance, packing: &Packing) -> Self {
         if question.fresh {
             return Self::Nothing;
         }
         let Some(bytes) = bytes else { return Self::Nothing };
-        let Some(entry) = Decoded::read(&question.key, &question.tags, question.shape, &bytes) else {
+        let Some(entry) = Decoded::read(question, &bytes, packing) else {
             tracing::debug!("an entry could not be read: a miss");
             return Self::Nothing;
         };

@@ -18,6 +18,7 @@ mod lease;
 mod look;
 #[cfg(test)]
 mod model;
+mod packing;
 mod purge;
 mod question;
 mod rules;
@@ -28,6 +29,8 @@ mod write_through;
 pub(crate) use entry::{Decoded, Entry, PayloadKind, Shape};
 pub(crate) use fetch::{Checks, Freshness, Reading};
 pub(crate) use look::Look;
+pub use packing::EncryptionKeys;
+pub(crate) use packing::{Packing, Wrap};
 pub(crate) use purge::{PurgeQueue, PurgeSet};
 pub(crate) use question::{Bypass, Fetched, Grace, Loaded, Outcome, Payload, Question, Stamps, Terms};
 pub(crate) use ticket::{Finishing, PurgeTicket, Writing};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{PayloadKind, entry::Shape};
+use super::{PayloadKind, entry::Shape, packing::Wrap};
 use crate::{
     near::Backing,
     store::{EntryKey, Stamp, TagKey},
@@ -32,6 +32,8 @@ pub(crate) struct Question {
     pub(crate) grace: Grace,
     /// Do not look, load and refill.
     pub(crate) fresh: bool,
+    /// How its entry is packed.
+    pub(crate) wrap: Wrap,
     /// What some of the tags must be labelled with, and what to ask if they are not.
     pub(crate) terms: Option<Box<Terms>>,
 }
@@ -65,6 +67,24 @@ impl Question {
     /// Is it one row by its key? Its answer has one order.
     pub(super) fn is_one_row(&self) -> bool {
         !self.only_if_missing.is_empty()
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(key: EntryKey, tags: Vec<TagKey>, wrap: Wrap) -> Self {
+        Self {
+            key,
+            shape: Shape::of(&tags),
+            tags,
+            only_if_missing: Vec::new(),
+            family: None,
+            also: Vec::new(),
+            ttl: Duration::from_secs(60),
+            negative_ttl: Duration::from_secs(60),
+            grace: Grace::default(),
+            fresh: false,
+            wrap,
+            terms: None,
+        }
     }
 
     /// The label that the tag's stamp must carry; zero is none.

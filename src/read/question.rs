@@ -9,7 +9,7 @@ use crate::{
     Cache, ReadThrough,
     connection::named,
     entity::{EntityDescriptor, KeyClass, KeyText, TtlSpec, encode_values, value_text},
-    freshness::{Bypass, Grace, Question, Shape, Terms},
+    freshness::{Bypass, Grace, Question, Shape, Terms, Wrap},
     keys::KeyHash,
     schema::{Knowledge, Schema},
     statement::{Analysis, Read},
@@ -199,12 +199,16 @@ impl<'a> Reader<'a> {
         let values = statement.values.as_ref().map_or(&[][..], |values| &values.0);
         let mut wide = Vec::new();
         let mut narrow = Vec::new();
+        // Whatever is shown of a row that is to be encrypted.
+        let mut encrypt = false;
         let mut labels = Vec::new();
         for read in &analysis.reads {
             let folded = read.table.fold();
             let keys = &self.cache.inner.keys;
             add(&mut wide, keys.table(&folded));
             let behind = self.tables_behind(&folded)?;
+            let registry = &self.cache.inner.registry;
+            encrypt |= registry.encrypts(&folded) || behind.iter().any(|table| registry.encrypts(table));
             for table in &behind {
                 add(&mut wide, keys.table(table));
                 add(&mut narrow, keys.table(table));
@@ -218,13 +222,13 @@ impl<'a> Reader<'a> {
                 None => add(&mut narrow, keys.table(&folded)),
             }
         }
-        let Some(question) = self.query_with::<C>(request, entity, analysis, wide, false) else {
+        let Some(question) = self.query_with::<C>(request, entity, analysis, (wide, encrypt), false) else {
             return Ok(None);
         };
         if labels.is_empty() {
             return Ok(Some(question));
         }
-        let narrow = self.query_with::<C>(request, entity, analysis, narrow, true);
+        let narrow = self.query_with::<C>(request, entity, analysis, (narrow, encrypt), true);
         Ok(narrow.map(|narrow| {
             let terms = Terms { labels, otherwise: question };
             Question { terms: Some(Box::new(terms)), ..narrow }
@@ -237,7 +241,7 @@ impl<'a> Reader<'a> {
         request: &Request<'_>,
         entity: Option<&Arc<EntityDescriptor>>,
         analysis: &Analysis,
-        depends: Vec<TagKey>,
+        (depends, encrypt): (Vec<TagKey>, bool),
         narrow: bool,
     ) -> Option<Question> {
         let inner = &self.cache.inner;
@@ -265,6 +269,7 @@ impl<'a> Reader<'a> {
         }
         let shape = Shape::of(&tags);
         let mut question = self.bare(self.in_session(key), (tags, shape), entity);
+        question.wrap.encrypt = encrypt;
         if on_all {
             question.family = None;
         }
@@ -362,6 +367,12 @@ impl<'a> Reader<'a> {
                 on_error: or(policy.and_then(|policy| policy.stale_if_error), Duration::ZERO),
             },
             fresh: false,
+            wrap: Wrap {
+                compress_above: policy
+                    .and_then(|policy| policy.compress_above)
+                    .unwrap_or(config.compress_above),
+                encrypt: entity.is_some_and(|entity| self.cache.inner.registry.encrypts(&entity.folded)),
+            },
             terms: None,
         }
     }

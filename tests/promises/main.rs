@@ -33,6 +33,7 @@ mod leases;
 mod lost_data;
 mod near;
 mod outages;
+mod packed;
 mod processes;
 mod race;
 mod read_forms;

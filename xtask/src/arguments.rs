@@ -16,6 +16,11 @@ pub enum Task {
     Test(TestOptions),
     /// Say which cases have tests: all, or these.
     Cases(Vec<String>),
+    /// Say what shows each feature; write it down.
+    Features {
+        /// Into the page.
+        write: bool,
+    },
     /// Run readers and writers under random faults.
     Chaos(ChaosOptions),
     /// Run the servers until interrupted.
@@ -58,6 +63,7 @@ pub fn parse() -> Result<Task, lexopt::Error> {
         Some(Arg::Value(task)) => match task.string()?.as_str() {
             "test" => test(&mut parser),
             "cases" => cases(&mut parser),
+            "features" => features(&mut parser),
             "chaos" => chaos(&mut parser),
             "servers" => match parser.next()? {
                 None => Ok(Task::Servers),
@@ -104,6 +110,18 @@ fn cases(parser: &mut Parser) -> Result<Task, lexopt::Error> {
     Ok(Task::Cases(asked))
 }
 
+fn features(parser: &mut Parser) -> Result<Task, lexopt::Error> {
+    let mut write = false;
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Arg::Long("write") => write = true,
+            Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
+            argument => return Err(argument.unexpected()),
+        }
+    }
+    Ok(Task::Features { write })
+}
+
 /// Everything that follows is for the suite or for `cargo bench`, options included.
 fn bench(parser: &mut Parser) -> Result<Task, lexopt::Error> {
     let mut arguments: Vec<OsString> = parser.raw_args()?.collect();
@@ -141,6 +159,10 @@ cargo xtask test [--only STEP]... [--keep-going] [--filter TESTS]
 
 cargo xtask cases [CASE]...
     Says which of the known hard cases (docs/cases.md) have tests, or a line in the contract; of a CASE, which.
+
+cargo xtask features [--write]
+    Says which tests and examples show each feature, and how they went in the last `cargo xtask test`.
+    --write          puts the table into docs/features.md
 
 cargo xtask chaos [--seconds N] [--seed S]
     Runs readers and writers for N seconds (60) while processes are killed and frozen, Redis dies, forgets and

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{Failure, workspace};
 
-use tags::{CaseId, Named, named_in_contract, tags};
+pub use tags::{CaseId, tags};
+use tags::{Named, named_in_contract};
 
 /// Sections of which every case needs a test, or a line in the contract. The others are counted, and get here
 /// once the work on them is done.
@@ -105,7 +106,7 @@ impl Coverage {
     }
 
     fn code(&mut self, file: &str, all_is_tests: bool, source: &str) {
-        for tag in tags(source) {
+        for tag in tags("case", source) {
             let place = format!("{file}:{}", tag.named.line);
             let is_test = all_is_tests || tag.function.as_ref().is_some_and(|function| function.is_test);
             let name = tag.function.map_or_else(String::new, |function| format!(" {}", function.name));
@@ -191,7 +192,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 /// The Rust files in a directory and those in it, by name.
-fn rust_files(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub fn rust_files(directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     let failure = |error| format!("cannot list {}: {error}", directory.display());
     let mut entries = Vec::new();
     for entry in fs::read_dir(directory).map_err(failure)? {

@@ -12,6 +12,7 @@ compile_error!("xtask runs servers in Unix process groups: use Linux, macOS or W
 mod arguments;
 mod bench;
 mod cases;
+mod features;
 mod install;
 mod interrupt;
 mod process;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         }
         Task::Test(options) => steps::test(&options),
         Task::Cases(asked) => cases::show(&asked).map(|()| true),
+        Task::Features { write } => features::show(write).map(|()| true),
         Task::Chaos(options) => steps::chaos(options).map(|()| true),
         Task::Servers => steps::servers().map(|()| true),
         Task::Bench(asked) => bench::bench(&asked).map(|()| true),

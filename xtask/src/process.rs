@@ -1,6 +1,7 @@
 //! Child processes that do not outlive their owner.
 
 use std::fs::File;
+use std::io::{Read, Write, pipe};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -112,6 +113,27 @@ pub fn run(command: &mut Command) -> Result<(), Failure> {
 fn finish(command: &mut Command) -> Result<(), Failure> {
     let status = Group::spawn(command, Signal::SIGTERM)?.wait()?;
     if status.success() { Ok(()) } else { Err(format!("{}: {status}", shown(command))) }
+}
+
+/// Runs a command, and writes what it prints to a file too.
+pub fn run_and_keep(command: &mut Command, log: &Path) -> Result<(), Failure> {
+    let failure = |error| format!("cannot write {}: {error}", log.display());
+    let mut kept = File::create(log).map_err(failure)?;
+    let (mut reader, writer) = pipe().map_err(failure)?;
+    command.stdout(writer);
+    // Ends when the last process that prints there has.
+    let copying = std::thread::spawn(move || {
+        let mut part = [0; 8192];
+        while let Ok(read @ 1..) = reader.read(&mut part) {
+            let _ = std::io::stdout().write_all(&part[..read]);
+            let _ = kept.write_all(&part[..read]);
+        }
+    });
+    let done = run(command);
+    // The command holds an end of the pipe.
+    command.stdout(Stdio::null());
+    let _ = copying.join();
+    done
 }
 
 /// Runs a command with its output in a file, of which the end is shown if it fails.

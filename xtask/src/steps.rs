@@ -1,16 +1,17 @@
 //! What is checked, in which order.
 
 use std::fs;
+use std::io::Write;
 use std::process::Command;
 use std::time::Instant;
 
 use crate::arguments::{ChaosOptions, TestOptions};
-use crate::process::{run, run_logged, shown};
+use crate::process::{run, run_and_keep, run_logged, shown};
 use crate::report::{Outcome, Report, seconds};
 use crate::scratch::ScratchDir;
 use crate::servers::Servers;
 use crate::workspace::cargo;
-use crate::{Failure, cases, install, interrupt};
+use crate::{Failure, cases, features, install, interrupt};
 
 /// One thing that is checked.
 struct Step {
@@ -26,6 +27,9 @@ enum Work {
     WithServers(fn(&TestOptions, &Servers) -> Result<(), Failure>),
 }
 
+/// The examples that end by themselves.
+const EXAMPLES: &[&str] = &["bookshop", "quickstart"];
+
 /// The quick ones first.
 const STEPS: &[Step] = &[
     Step { name: "format", work: Work::Alone(format) },
@@ -36,6 +40,7 @@ const STEPS: &[Step] = &[
     Step { name: "chaos", work: Work::WithServers(a_minute_of_chaos) },
     Step { name: "docs", work: Work::Alone(docs) },
     Step { name: "package", work: Work::Alone(package) },
+    Step { name: "examples", work: Work::Alone(examples) },
     Step { name: "bookshop-sqlite", work: Work::WithServers(bookshop_sqlite) },
     Step { name: "bookshop-postgres", work: Work::WithServers(bookshop_postgres) },
     Step { name: "bookshop-mariadb", work: Work::WithServers(bookshop_mariadb) },
@@ -124,7 +129,15 @@ fn cases(_: &TestOptions) -> Result<(), Failure> {
 
 fn lint(_: &TestOptions) -> Result<(), Failure> {
     install::toolchain_components()?;
-    print_and_run(&mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    print_and_run(&mut cargo([
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 /// Somebody who wants the in-process store alone must not find it broken.
@@ -134,14 +147,16 @@ fn no_default_features(_: &TestOptions) -> Result<(), Failure> {
 
 /// Unit, integration, compile-fail and documentation tests. None may be skipped here: the servers are up.
 fn tests(options: &TestOptions, servers: &Servers) -> Result<(), Failure> {
-    let mut command = cargo(["test", "--workspace"]);
+    let mut command = cargo(["test", "--workspace", "--all-features"]);
     if options.keep_going {
         command.arg("--no-fail-fast");
     }
     if let Some(filter) = &options.filter {
         command.args(["--", filter]);
     }
-    print_and_run(command.envs(servers.environment()).env("SEA_ORM_CACHE_TEST_REQUIRE", "1"))
+    command.envs(servers.environment()).env("SEA_ORM_CACHE_TEST_REQUIRE", "1");
+    println!("{}", shown(&command));
+    run_and_keep(&mut command, &features::log())
 }
 
 fn a_minute_of_chaos(_: &TestOptions, servers: &Servers) -> Result<(), Failure> {
@@ -151,7 +166,7 @@ fn a_minute_of_chaos(_: &TestOptions, servers: &Servers) -> Result<(), Failure> 
 /// A test that does nothing unless it is told for how long. The whole workspace is named, so that nothing is
 /// built again that the tests were built with.
 fn run_chaos(options: ChaosOptions, servers: &Servers) -> Result<(), Failure> {
-    let mut command = cargo(["test", "--workspace", "--test", "promises", "--"]);
+    let mut command = cargo(["test", "--workspace", "--all-features", "--test", "promises", "--"]);
     command.args(["--exact", "chaos::a_run_of_random_faults", "--nocapture"]);
     command.envs(servers.environment()).env("SEA_ORM_CACHE_TEST_REQUIRE", "1");
     command.env("SEA_ORM_CACHE_CHAOS_SECONDS", options.seconds.to_string());
@@ -160,7 +175,9 @@ fn run_chaos(options: ChaosOptions, servers: &Servers) -> Result<(), Failure> {
 }
 
 fn docs(_: &TestOptions) -> Result<(), Failure> {
-    print_and_run(cargo(["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-D warnings"))
+    print_and_run(
+        cargo(["doc", "--no-deps", "--workspace", "--all-features"]).env("RUSTDOCFLAGS", "-D warnings"),
+    )
 }
 
 /// What would be published has what it needs, and nothing of what only this repository needs.
@@ -201,7 +218,27 @@ fn bookshop_mariadb(_: &TestOptions, servers: &Servers) -> Result<(), Failure> {
 }
 
 fn bookshop() -> Command {
-    cargo(["run", "--package", "sea-orm-cache", "--example", "bookshop"])
+    example("bookshop")
+}
+
+/// With the features that the tests were built with.
+fn example(name: &str) -> Command {
+    cargo(["run", "--package", "sea-orm-cache", "--all-features", "--example", name])
+}
+
+/// Those that tell a story and end, on a database and a store in this process.
+fn examples(_: &TestOptions) -> Result<(), Failure> {
+    let mut failed = Vec::new();
+    for name in EXAMPLES {
+        let done = print_and_run(&mut example(name));
+        let result = if done.is_ok() { "ok" } else { "FAILED" };
+        let log = features::log();
+        let note = |mut log: fs::File| writeln!(log, "example {name} ... {result}");
+        let noted = fs::File::options().create(true).append(true).open(&log).and_then(note);
+        noted.map_err(|error| format!("cannot write {}: {error}", log.display()))?;
+        failed.extend(done.is_err().then_some(*name));
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
 fn print_and_run(command: &mut Command) -> Result<(), Failure> {

@@ -38,9 +38,10 @@ pub struct Named {
     pub line: usize,
 }
 
-/// What the text names after the words "case" and "cases": `case D5`, `case D5, D6`, `cases D5 and D6`,
+/// What the text names after a word such as "case", or more of it: `case D5`, `case D5, D6`, `cases D5 and D6`,
 /// `case D5 case D6`.
-pub fn named(text: &str) -> Vec<Named> {
+pub fn named(word: &str, text: &str) -> Vec<Named> {
+    let keyword = word;
     let mut found = Vec::new();
     let mut in_list = false;
     let words = text
@@ -49,7 +50,8 @@ pub fn named(text: &str) -> Vec<Named> {
         .flat_map(|(at, line)| line.split_whitespace().map(move |word| (at + 1, word)));
     for (line, word) in words {
         let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-        if matches!(bare, "case" | "cases") && word.ends_with(bare) {
+        let is_keyword = bare.strip_suffix('s').unwrap_or(bare) == keyword;
+        if is_keyword && word.ends_with(bare) {
             in_list = true;
         } else if in_list && looks_like_id(bare) {
             found.push(Named { id: CaseId::parse(bare).ok_or_else(|| bare.to_owned()), line });
@@ -71,10 +73,12 @@ fn looks_like_id(word: &str) -> bool {
 
 /// What the contract names: in its sentences, and in the first column of its tables.
 pub fn named_in_contract(text: &str) -> Vec<Named> {
-    let mut found = named(text);
+    let mut found = named("case", text);
     for (at, line) in text.lines().enumerate() {
         let Some((cell, _)) = line.strip_prefix('|').and_then(|row| row.split_once('|')) else { continue };
-        found.extend(named(&format!("case {cell}")).into_iter().map(|it| Named { line: at + 1, ..it }));
+        found.extend(
+            named("case", &format!("case {cell}")).into_iter().map(|it| Named { line: at + 1, ..it }),
+        );
     }
     found
 }
@@ -97,14 +101,14 @@ pub struct Function {
     pub is_test: bool,
 }
 
-/// The cases that the comments of a file name. It is formatted by rustfmt, so that indentation tells what
+/// What the comments of a file name after the word. It is formatted by rustfmt, so that indentation tells what
 /// encloses what.
-pub fn tags(source: &str) -> Vec<Tag> {
+pub fn tags(word: &str, source: &str) -> Vec<Tag> {
     let lines: Vec<&str> = source.lines().collect();
     let mut tags = Vec::new();
     for (at, line) in lines.iter().enumerate() {
         let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
-        let names = named(comment);
+        let names = named(word, comment);
         if names.is_empty() {
             continue;
         }
@@ -211,22 +215,22 @@ mod tests {
             " (cases D5, E6), and case",
             " case\nD5,\nE6",
         ] {
-            assert_eq!(ids(&named(text)), ["D5", "E6"], "{text:?}");
+            assert_eq!(ids(&named("case", text)), ["D5", "E6"], "{text:?}");
         }
-        assert_eq!(ids(&named("case A11, A13: a read in T1 sees E5")), ["A11", "A13"]);
-        assert_eq!(ids(&named("case A28, inside a transaction of C3")), ["A28"]);
+        assert_eq!(ids(&named("case", "case A11, A13: a read in T1 sees E5")), ["A11", "A13"]);
+        assert_eq!(ids(&named("case", "case A28, inside a transaction of C3")), ["A28"]);
         assert_eq!(
-            ids(&named("a case. D5 is none, in no case, D6; caseD7 case folding")),
+            ids(&named("case", "a case. D5 is none, in no case, D6; caseD7 case folding")),
             Vec::<String>::new()
         );
-        assert_eq!(named("\n\ncase D5")[0].line, 3);
+        assert_eq!(named("case", "\n\ncase D5")[0].line, 3);
     }
 
     #[test]
     fn what_is_meant_as_an_id_and_is_none_is_told() {
-        assert_eq!(ids(&named("case d5")), ["?d5"]);
-        assert_eq!(ids(&named("case D5/D6")), ["?D5/D6"]);
-        assert_eq!(ids(&named("case D5, E6b, D7")), ["D5", "?E6b", "D7"]);
+        assert_eq!(ids(&named("case", "case d5")), ["?d5"]);
+        assert_eq!(ids(&named("case", "case D5/D6")), ["?D5/D6"]);
+        assert_eq!(ids(&named("case", "case D5, E6b, D7")), ["D5", "?E6b", "D7"]);
     }
 
     #[test]
@@ -284,7 +288,7 @@ let x = X {
 
     #[test]
     fn a_tag_belongs_to_the_function_that_follows_or_encloses_it() {
-        let found: Vec<_> = tags(SOURCE)
+        let found: Vec<_> = tags("case", SOURCE)
             .into_iter()
             .map(|tag| {
                 let function = tag.function.map(|it| (it.name, it.is_test));
