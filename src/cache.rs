@@ -494,7 +494,8 @@ impl Cache {
             .await?
             .into_iter()
             .filter(|key| {
-                key.strip_prefix(&prefix).is_some_and(|rest| !is_tag(rest) && matches_pattern(pattern, rest))
+                key.strip_prefix(&prefix)
+                    .is_some_and(|rest| !is_no_entry(rest) && matches_pattern(pattern, rest))
             })
             .map(crate::store::EntryKey::from_full)
             .collect();
@@ -698,9 +699,9 @@ fn bare_name(table: &str) -> String {
     table.rsplit('.').next().unwrap_or(table).trim_matches(['"', '`', '[', ']']).to_lowercase()
 }
 
-/// Is this the key of a tag or a lease, namespace taken off?
-fn is_tag(key: &str) -> bool {
-    key.starts_with('~') || matches!(key.split(':').next(), Some("t" | "i" | "u" | "g" | "l"))
+/// Is this the key of something else than an entry, namespace taken off: a tag, a lease, a rate limit?
+fn is_no_entry(key: &str) -> bool {
+    key.starts_with('~') || matches!(key.split(':').next(), Some("t" | "i" | "u" | "g" | "l" | "r"))
 }
 
 /// `*` matches any text; everything else matches itself. Linear in the text for each `*`.

@@ -17,6 +17,7 @@
 //! bookshop:g:catalog                    tag of an entity group (`#[cache(namespace = "...")]`)
 //! bookshop:t                            tag: everything in the namespace
 //! bookshop:l:warmup                     a lease
+//! bookshop:r:login:user%3A7             a rate limit
 //! bookshop:~<process>:<n>               written to be told of it, by the feed of changes
 //! ```
 //!
@@ -130,6 +131,14 @@ impl Keyspace {
     /// A lease of the crate's own.
     pub(crate) fn lease(&self, name: &str) -> EntryKey {
         EntryKey::from_full(self.one("l", name))
+    }
+
+    /// A rate limit, for one of those whom it limits.
+    pub(crate) fn rate(&self, limit: &str, key: &str) -> EntryKey {
+        let mut out = self.one("r", limit);
+        out.push(':');
+        push_part(&mut out, key);
+        EntryKey::from_full(out)
     }
 
     /// What the keys of all tags begin with, and what keys begin with that a process writes to hear from

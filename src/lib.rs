@@ -16,10 +16,12 @@
 //! | entries of your own, invalidation, statistics | [`Cache`], [`EntryOptions`], [`CacheStats`] |
 //! | configuration | [`CacheBuilder`], [`CacheConfig`] |
 //! | loading at start-up | [`WarmUp`] |
+//! | rate limits | [`RateLimiter`] |
 //! | Redis, in process, or your own | [`stores`] |
 //!
 //! What is promised, and what is not, is in `docs/contract.md` of the repository.
 
+mod application;
 mod cache;
 mod clock;
 mod config;
@@ -36,6 +38,9 @@ mod statement;
 mod store;
 mod warmup;
 
+pub use application::{Counted, Decision, LimitOutage, Quota, RateLimiter};
+#[cfg(feature = "tower")]
+pub use application::{RateLimitLayer, RateLimitService};
 pub use cache::{Cache, EntryOptions};
 pub use config::{CacheBuilder, CacheConfig, Consistency, OnOutage};
 pub use connection::{CachedBy, CachedConnection, CachedTransaction, ReadThrough};
@@ -59,8 +64,8 @@ pub mod stores {
     #[cfg(feature = "redis")]
     pub use crate::store::redis::{RedisConfig, RedisStore};
     pub use crate::store::{
-        Arm, EntryKey, EntryWrite, Fate, Found, MemoryStore, Release, Stamp, Store, StoreError, StoreState,
-        TagKey, TagListener, TagProbe, TagState, Watch, WriterId,
+        Arm, EntryKey, EntryWrite, Fate, Found, MemoryStore, RateAnswer, RateAsk, Release, Stamp, Store,
+        StoreError, StoreState, TagKey, TagListener, TagProbe, TagState, Watch, WriterId,
     };
 }
 

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::{
-    EntryKey, EntryWrite, Found, MemoryStore, Release, Stamp, Store, StoreState, TagKey, TagProbe, TagState,
+    EntryKey, EntryWrite, Found, MemoryStore, RateAnswer, RateAsk, Release, Stamp, Store, StoreState, TagKey,
+    TagProbe, TagState,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -397,6 +398,54 @@ async fn answers_of_concurrent_calls_are_not_mixed_up(store: AnyStore) {
     join_all(tasks).await.into_iter().for_each(Result::unwrap);
 }
 
+async fn of_many_who_ask_a_slow_limit_exactly_the_burst_gets_through(store: AnyStore) {
+    let ask = RateAsk { key: entry("r:slow"), interval: 3_600_000_000, burst: 100, cells: 1 };
+    let tasks = (0..20).map(|_| {
+        let (store, ask) = (Arc::clone(&store), ask.clone());
+        tokio::spawn(async move {
+            let mut allowed = 0;
+            for _ in 0..20 {
+                allowed += u32::from(store.rate(&ask).await.unwrap().allowed);
+            }
+            allowed
+        })
+    });
+    let allowed: u32 = join_all(tasks).await.into_iter().map(Result::unwrap).sum();
+    assert_eq!(allowed, 100);
+    assert_eq!(store.scan("shop:r:", 10).await.unwrap(), ["shop:r:slow"]);
+    assert_eq!(store.delete(&[entry("r:slow"), entry("r:none")]).await.unwrap(), 1);
+    assert!(store.rate(&ask).await.unwrap().allowed, "it begins anew");
+}
+
+async fn a_limit_frees_one_at_every_interval_and_is_gone_when_all_are_free(store: AnyStore) {
+    let ask = |cells| RateAsk { key: entry("r:quick"), interval: 20_000, burst: 5, cells };
+    let full = store.rate(&ask(5)).await.unwrap();
+    assert_eq!(full, RateAnswer { allowed: true, ahead: 100_000 });
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut ahead = full.ahead;
+    while ahead > 0 {
+        assert!(Instant::now() < end, "{ahead} microseconds do not pass");
+        let looked = store.rate(&ask(0)).await.unwrap();
+        assert!(looked.allowed && looked.ahead <= ahead, "a look takes nothing");
+        ahead = looked.ahead;
+        tokio::task::yield_now().await;
+    }
+    while !store.scan("shop:r:", 10).await.unwrap().is_empty() {
+        assert!(Instant::now() < end, "it stays in the store");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+async fn a_limit_that_finds_another_value_begins_anew(store: AnyStore) {
+    let ask = RateAsk { key: entry("r:odd"), interval: 3_600_000_000, burst: 2, cells: 2 };
+    store.write(&[written("r:odd", b"not a number", HOUR)], &[]).await.unwrap();
+    assert!(store.rate(&ask).await.unwrap().allowed);
+    assert!(!store.rate(&ask).await.unwrap().allowed);
+    // Two hours are no longer possible for a burst of one.
+    let smaller = RateAsk { burst: 1, cells: 0, ..ask };
+    assert_eq!(store.rate(&smaller).await.unwrap().ahead, 3_600_000_000);
+}
+
 async fn a_store_that_is_there_says_so(store: AnyStore) {
     store.ping().await.unwrap();
     assert_eq!(store.state(), StoreState::Ready);
@@ -468,5 +517,8 @@ promises! {
     a_purge_of_very_many_keys_is_one_call,
     keys_may_hold_anything,
     answers_of_concurrent_calls_are_not_mixed_up,
+    of_many_who_ask_a_slow_limit_exactly_the_burst_gets_through,
+    a_limit_frees_one_at_every_interval_and_is_gone_when_all_are_free,
+    a_limit_that_finds_another_value_begins_anew,
     a_store_that_is_there_says_so,
 }

@@ -15,8 +15,8 @@ use moka::{
 };
 
 use super::{
-    Arm, Cell, EntryKey, EntryWrite, Found, Release, Store, StoreError, TagKey, TagListener, TagProbe,
-    TagState, Watch, whole_millis,
+    Arm, Cell, EntryKey, EntryWrite, Found, Meters, RateAnswer, RateAsk, Release, Store, StoreError, TagKey,
+    TagListener, TagProbe, TagState, Watch, whole_millis,
 };
 
 /// Tags held at most. They are small, and kept apart from the entries, so that a flood of entries
@@ -31,6 +31,7 @@ const TAGS: u64 = 1_000_000;
 pub struct MemoryStore {
     entries: Cache<String, Kept<Bytes>>,
     tags: Cache<String, Cell>,
+    limits: Meters,
     /// Who is told of purges, and of marks that writers leave.
     // A std lock: held for a list operation, never across an await.
     listeners: RwLock<Vec<Arc<dyn TagListener>>>,
@@ -144,6 +145,7 @@ impl MemoryStore {
         Self {
             entries: Cache::builder().max_capacity(bytes).weigher(weigh).expire_after(AtEndOfLife).build(),
             tags: Cache::builder().max_capacity(TAGS).expire_after(WhenNothingIsLeft { since }).build(),
+            limits: Meters::new(),
             listeners: RwLock::default(),
             since,
         }
@@ -257,8 +259,11 @@ impl Store for MemoryStore {
     }
 
     async fn delete(&self, entries: &[EntryKey]) -> Result<u64, StoreError> {
-        let gone = entries.iter().filter_map(|key| self.entries.remove(key.as_str()));
-        Ok(gone.filter(Kept::is_alive).count() as u64)
+        let gone = |key: &&EntryKey| {
+            let entry = self.entries.remove(key.as_str()).is_some_and(|kept| kept.is_alive());
+            entry | self.limits.forget(key.as_str())
+        };
+        Ok(entries.iter().filter(gone).count() as u64)
     }
 
     async fn scan(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StoreError> {
@@ -267,7 +272,8 @@ impl Store for MemoryStore {
         let entries = self.entries.iter().filter_map(|(key, kept)| alive(key, kept.is_alive()));
         let now = self.now();
         let tags = self.tags.iter().filter_map(|(key, cell)| alive(key, cell.look(now) != TagState::Absent));
-        Ok(entries.chain(tags).take(limit).collect())
+        let limits = self.limits.keys().filter(|key| key.starts_with(prefix));
+        Ok(entries.chain(tags).chain(limits).take(limit).collect())
     }
 
     async fn lease(&self, key: &EntryKey, ttl: Duration) -> Result<bool, StoreError> {
@@ -276,6 +282,10 @@ impl Store for MemoryStore {
             _ => Op::Put(Kept::new(Bytes::new(), ttl)),
         });
         Ok(!matches!(taken, CompResult::Unchanged(_)))
+    }
+
+    async fn rate(&self, ask: &RateAsk) -> Result<RateAnswer, StoreError> {
+        Ok(self.limits.step(ask))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

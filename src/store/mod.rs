@@ -13,6 +13,7 @@ mod key;
 #[cfg(test)]
 mod likeness;
 mod memory;
+mod rate;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 mod tag;
@@ -29,6 +30,8 @@ pub use cell::Fate;
 pub use feed::{TagListener, Watch};
 pub use key::{EntryKey, TagKey};
 pub use memory::MemoryStore;
+pub(crate) use rate::Meters;
+pub use rate::{RateAnswer, RateAsk};
 pub use tag::{Stamp, TagState, WriterId};
 
 /// One tag that a [`Store::read`] asks for.
@@ -152,6 +155,13 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Takes a lease: true if nobody held `key`; it ends by itself after `ttl`. One round trip.
     async fn lease(&self, key: &EntryKey, ttl: Duration) -> Result<bool, StoreError>;
+
+    /// Asks a rate limit, and counts what it lets through, in one atomic step and by one clock for all
+    /// who ask. One round trip. A limit is forgotten when it is as if nothing had come.
+    async fn rate(&self, ask: &RateAsk) -> Result<RateAnswer, StoreError> {
+        let _ = ask;
+        Err(StoreError::Refused { operation: "a rate limit", reason: "not offered by this store".to_owned() })
+    }
 
     /// Is the store there? One round trip.
     async fn ping(&self) -> Result<(), StoreError>;

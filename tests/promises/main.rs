@@ -17,6 +17,7 @@ mod gate;
 mod question;
 mod world;
 
+mod application;
 mod barriers;
 mod cache_api;
 mod cancelled;

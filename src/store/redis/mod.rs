@@ -6,6 +6,7 @@ mod command;
 mod config;
 mod dial;
 mod feed;
+mod rate;
 mod reply;
 mod supervisor;
 #[cfg(all(test, unix))]
@@ -33,8 +34,8 @@ use self::{
     supervisor::Supervisor,
 };
 use super::{
-    Arm, EntryKey, EntryWrite, Found, Release, Store, StoreError, StoreState, TagKey, TagListener, TagProbe,
-    Watch,
+    Arm, EntryKey, EntryWrite, Found, RateAnswer, RateAsk, Release, Store, StoreError, StoreState, TagKey,
+    TagListener, TagProbe, Watch,
 };
 
 /// A step through the key space may take longer than a query would wait: it is an operator's tool.
@@ -182,6 +183,10 @@ impl Store for RedisStore {
         self.supervisor
             .ask("a lease", self.write_timeout, &command::lease(key, ttl), |values, _| reply::taken(values))
             .await
+    }
+
+    async fn rate(&self, ask: &RateAsk) -> Result<RateAnswer, StoreError> {
+        rate::ask(&self.supervisor, self.read_timeout, ask).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
