@@ -657,14 +657,17 @@ impl Inner {
     }
 }
 
-fn encode_own<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+pub(crate) fn encode_own<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
     let mut writer = RowWriter::default();
     writer.custom(value)?;
     Ok(writer.finish())
 }
 
 /// The bytes, if the value that they are read back as is the same.
-fn comes_back<T: Serialize + DeserializeOwned>(value: &T, bytes: Vec<u8>) -> Result<Vec<u8>, CodecError> {
+pub(crate) fn comes_back<T: Serialize + DeserializeOwned>(
+    value: &T,
+    bytes: Vec<u8>,
+) -> Result<Vec<u8>, CodecError> {
     let mut reader = RowReader::new(&bytes);
     let back: T = reader.custom()?;
     if same_optionals(value, &back) { Ok(bytes) } else { Err(CodecError::NotFaithful) }
@@ -699,9 +702,10 @@ fn bare_name(table: &str) -> String {
     table.rsplit('.').next().unwrap_or(table).trim_matches(['"', '`', '[', ']']).to_lowercase()
 }
 
-/// Is this the key of something else than an entry, namespace taken off: a tag, a lease, a rate limit?
+/// Is this the key of something else than an entry, namespace taken off: a tag, a lease, a rate limit, a
+/// session?
 fn is_no_entry(key: &str) -> bool {
-    key.starts_with('~') || matches!(key.split(':').next(), Some("t" | "i" | "u" | "g" | "l" | "r"))
+    key.starts_with('~') || matches!(key.split(':').next(), Some("t" | "i" | "u" | "g" | "l" | "r" | "s"))
 }
 
 /// `*` matches any text; everything else matches itself. Linear in the text for each `*`.

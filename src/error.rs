@@ -13,6 +13,9 @@ pub enum CacheError {
     /// The store did not do what it was asked.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The operating system gave no random bytes; without them there is no session id.
+    #[error("no random bytes: {0}")]
+    NoRandomness(String),
     /// A value cannot be written in the cache's format. Holds the caller's key and what the type's
     /// `Serialize` said: mind where it is logged.
     #[error("the value for cache key {key:?} cannot be stored: {reason}")]

@@ -18,6 +18,10 @@
 //! bookshop:t                            tag: everything in the namespace
 //! bookshop:l:warmup                     a lease
 //! bookshop:r:login:user%3A7             a rate limit
+//! bookshop:s:web:<hash>                 a session, by the hash of its id
+//! bookshop:s:web:i:<hash>               tag: the id of a session
+//! bookshop:s:web:l:<login>              tag: a login
+//! bookshop:s:web:u:ann                  tag: all sessions of a user
 //! bookshop:~<process>:<n>               written to be told of it, by the feed of changes
 //! ```
 //!
@@ -139,6 +143,19 @@ impl Keyspace {
         out.push(':');
         push_part(&mut out, key);
         EntryKey::from_full(out)
+    }
+
+    /// A session, by the hash of its id.
+    pub(crate) fn session(&self, sessions: &str, digest: &str) -> EntryKey {
+        EntryKey::from_full(format!("{}:{digest}", self.one("s", sessions)))
+    }
+
+    /// What a session depends on; `kind` is one letter, and no hash.
+    pub(crate) fn session_tag(&self, sessions: &str, kind: &str, of: &str) -> TagKey {
+        let mut out = self.one("s", sessions);
+        let _ = write!(out, ":{kind}:");
+        push_part(&mut out, of);
+        TagKey::from_full(out)
     }
 
     /// What the keys of all tags begin with, and what keys begin with that a process writes to hear from
@@ -341,6 +358,9 @@ mod tests {
         let row = rows.entry(&["7".into(), "a:b".into()]);
         assert_eq!(row.as_str(), format!("bookshop:@catalog:row:shop/book:7,a%3Ab@{print}"));
         assert_eq!(keys.everything().as_str(), "bookshop:t");
+        assert_eq!(keys.rate("login", "user:7").as_str(), "bookshop:r:login:user%3A7");
+        assert_eq!(keys.session("web", "0af1").as_str(), "bookshop:s:web:0af1");
+        assert_eq!(keys.session_tag("web", "u", "a:b").as_str(), "bookshop:s:web:u:a%3Ab");
         assert_eq!(keys.table("book").as_str(), "bookshop:t:book");
         assert_eq!(keys.any_row("book").as_str(), "bookshop:t:book:*");
         assert_eq!(keys.row_tag("book", vec![("id", named("7"))]).as_str(), "bookshop:t:book:7");

@@ -16,7 +16,7 @@
 //! | entries of your own, invalidation, statistics | [`Cache`], [`EntryOptions`], [`CacheStats`] |
 //! | configuration | [`CacheBuilder`], [`CacheConfig`] |
 //! | loading at start-up | [`WarmUp`] |
-//! | rate limits | [`RateLimiter`] |
+//! | rate limits, sessions | [`RateLimiter`], [`Sessions`] |
 //! | Redis, in process, or your own | [`stores`] |
 //!
 //! What is promised, and what is not, is in `docs/contract.md` of the repository.
@@ -38,7 +38,7 @@ mod statement;
 mod store;
 mod warmup;
 
-pub use application::{Counted, Decision, LimitOutage, Quota, RateLimiter};
+pub use application::{Counted, Decision, LimitOutage, Quota, RateLimiter, Session, SessionId, Sessions};
 #[cfg(feature = "tower")]
 pub use application::{RateLimitLayer, RateLimitService};
 pub use cache::{Cache, EntryOptions};

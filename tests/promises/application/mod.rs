@@ -1,5 +1,6 @@
-//! The application's other caches: rate limits.
+//! The application's other caches: rate limits, sessions.
 
 mod rate_limit;
 #[cfg(feature = "tower")]
 mod rate_limit_layer;
+mod sessions;
