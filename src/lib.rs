@@ -17,6 +17,7 @@
 //! | configuration | [`CacheBuilder`], [`CacheConfig`] |
 //! | loading at start-up | [`WarmUp`] |
 //! | rate limits, sessions | [`RateLimiter`], [`Sessions`] |
+//! | expensive answers | `Answers` (feature `answers`) |
 //! | Redis, in process, or your own | [`stores`] |
 //!
 //! What is promised, and what is not, is in `docs/contract.md` of the repository.
@@ -38,6 +39,8 @@ mod statement;
 mod store;
 mod warmup;
 
+#[cfg(feature = "answers")]
+pub use application::{AnswerStats, Answers, Asked};
 pub use application::{Counted, Decision, LimitOutage, Quota, RateLimiter, Session, SessionId, Sessions};
 #[cfg(feature = "tower")]
 pub use application::{RateLimitLayer, RateLimitService};
