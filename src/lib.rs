@@ -17,7 +17,7 @@
 //! | configuration | [`CacheBuilder`], [`CacheConfig`] |
 //! | loading at start-up | [`WarmUp`] |
 //! | rate limits, sessions | [`RateLimiter`], [`Sessions`] |
-//! | expensive answers | `Answers` (feature `answers`) |
+//! | expensive answers, functions | `Answers` (feature `answers`), [`macro@cached_fn`] |
 //! | Redis, in process, or your own | [`stores`] |
 //!
 //! What is promised, and what is not, is in `docs/contract.md` of the repository.
@@ -59,7 +59,7 @@ pub use observe::{CacheStats, ExplainedRead, ExplainedWrite, Explanation, TableS
 pub use read::{CachedEntity, CachedPaginator, CachedQuery, CachedSelect};
 pub use schema::SchemaReport;
 #[cfg(feature = "macros")]
-pub use sea_orm_cache_macros::CacheEntity;
+pub use sea_orm_cache_macros::{CacheEntity, cached_fn};
 pub use warmup::{LoaderReport, PeriodicWarmUp, WarmUp, WarmUpProgress, WarmUpReport, WarmUpStep};
 
 /// Stores, for those who bring their own.
@@ -90,5 +90,8 @@ struct Readme;
 pub mod __private {
     pub use inventory;
 
-    pub use crate::read::{NoFields, SerdeFields, TypeProbe};
+    pub use crate::{
+        application::{ArgumentKey, HasCache, Returned, ReturnsPlain, ReturnsResult, TemplateKey, cache_of},
+        read::{NoFields, SerdeFields, TypeProbe},
+    };
 }

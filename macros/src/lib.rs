@@ -1,11 +1,12 @@
-//! `#[derive(CacheEntity)]`, the derive of the crate `sea-orm-cache`.
+//! `#[derive(CacheEntity)]` and `#[cached_fn]`, the macros of the crate `sea-orm-cache`.
 //!
-//! Depend on `sea-orm-cache`, which re-exports the derive: the generated code names that crate and
+//! Depend on `sea-orm-cache`, which re-exports both: the generated code names that crate and
 //! `sea-orm`. A declaration is checked while the program is compiled, because a misspelt field in
 //! a tag would otherwise be a purge that never happens.
 
 #![forbid(unsafe_code)]
 
+mod cached_fn;
 mod declaration;
 mod errors;
 mod expand;
@@ -83,4 +84,48 @@ use syn::{DeriveInput, parse_macro_input};
 pub fn derive_cache_entity(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand::expand(&input).unwrap_or_else(|error| error.into_compile_error()).into()
+}
+
+/// Caches what an async function returns, by its arguments.
+///
+/// ```ignore
+/// #[cached_fn(ttl = "5m", key = "price:{currency}:{day}", tags("currency:{currency}"))]
+/// async fn price(db: &CachedConnection, currency: &str, day: Date) -> Result<Price, Error> {
+///     // ...
+/// }
+/// ```
+///
+/// The first call runs the body and stores what it returns; later ones, in any process, get that, until
+/// its time is over or a tag is invalidated. Of a `Result` only the `Ok` is stored. What it returns goes
+/// through serde. Calls at the same time share one run of the body (per process), so a function must
+/// not call itself with the same arguments. The promises are those of `Cache::get_or_load`.
+///
+/// # Attributes
+///
+/// | attribute | meaning |
+/// |---|---|
+/// | `ttl = "5m"` | how long: a duration, or a class (`"short"`, `"medium"`, `"long"`, `"static"`); without it the cache's default |
+/// | `key = "price:{currency}:{day}"` | the entry's key. Placeholders are arguments, by `Display`; what is no letter, digit, `_`, `-` or `.` in them is written `%XX`. Every argument has to be in it or in `skip` |
+/// | none | the key is the function's path, and a hash of all arguments, by `Serialize` |
+/// | `tags("currency:{currency}")` | tags of yours, which `invalidate_tag` makes misses by |
+/// | `tables("rate")` | what it is made of: a write to these tables makes it a miss |
+/// | `cache = "self.db.cache()"` | where the cache is; without it, in the one argument that is a `Cache` or `CachedConnection` |
+/// | `skip("trace_id", "self")` | arguments that what it returns does not depend on |
+/// | `stale_while_revalidate = "30s"`, `stale_if_error = "10m"` | as on an entity |
+///
+/// The argument with the cache is no part of the key. `invalidate_tag("shop.prices.price:*")` makes all
+/// answers of the function `shop::prices::price` misses, if it has no `key`.
+///
+/// # Errors
+///
+/// Anything else is a compile error at what is wrong.
+#[proc_macro_attribute]
+pub fn cached_fn(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let item = proc_macro2::TokenStream::from(item);
+    let expanded = cached_fn::expand(attribute.into(), item.clone()).unwrap_or_else(|error| {
+        // With the function as it is, or whoever calls it would have an error too.
+        let error = error.into_compile_error();
+        quote::quote!(#error #item)
+    });
+    expanded.into()
 }

@@ -18,7 +18,7 @@ enum Part {
 
 /// A piece of the text, before anyone asked which fields there are.
 #[derive(Debug, PartialEq)]
-enum Piece {
+pub(crate) enum Piece {
     Text(String),
     Field(String),
 }
@@ -70,7 +70,7 @@ pub(crate) fn check_pattern(tag: String, literal: &LitStr) -> syn::Result<String
     Err(syn::Error::new(literal.span(), message))
 }
 
-fn split(literal: &LitStr) -> syn::Result<Vec<Piece>> {
+pub(crate) fn split(literal: &LitStr) -> syn::Result<Vec<Piece>> {
     let source = literal.value();
     pieces(&source).map_err(|why| syn::Error::new(literal.span(), why))
 }

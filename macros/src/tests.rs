@@ -1,5 +1,6 @@
-//! What the derive makes of whole structs: the code it emits, and the errors it reports.
+//! What the macros make of whole items: the code they emit, and the errors they report.
 
+mod cached_fn;
 mod emits;
 mod refuses;
 

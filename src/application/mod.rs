@@ -1,7 +1,9 @@
-//! What else an application keeps in the same store: rate limits, sessions, expensive answers.
+//! What else an application keeps in the same store: rate limits, sessions, expensive answers, and what
+//! functions return.
 
 #[cfg(feature = "answers")]
 mod answers;
+mod cached_fn;
 #[cfg(feature = "answers")]
 mod fingerprint;
 mod rate_limit;
@@ -12,6 +14,7 @@ mod sessions;
 
 #[cfg(feature = "answers")]
 pub use answers::{AnswerStats, Answers, Asked};
+pub use cached_fn::{ArgumentKey, HasCache, Returned, ReturnsPlain, ReturnsResult, TemplateKey, cache_of};
 pub use rate_limit::{Counted, Decision, LimitOutage, Quota, RateLimiter};
 #[cfg(feature = "tower")]
 pub use rate_limit_layer::{RateLimitLayer, RateLimitService};

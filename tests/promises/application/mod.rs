@@ -1,7 +1,8 @@
-//! The application's other caches: rate limits, sessions, expensive answers.
+//! The application's other caches: rate limits, sessions, expensive answers, functions.
 
 #[cfg(feature = "answers")]
 mod answers;
+mod cached_fn;
 mod rate_limit;
 #[cfg(feature = "tower")]
 mod rate_limit_layer;
