@@ -6,7 +6,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use crate::{
     Cache, CacheError, EncryptionKeys,
     entity::{CacheEntity, EntityDescriptor, TableRule, TtlClass, TtlSpec},
-    store::{MemoryStore, Store},
+    store::{Fallback, MemoryStore, Store},
 };
 
 /// Longest time to live that can be asked for: a year. What is longer is a typing error.
@@ -42,6 +42,18 @@ pub enum OnOutage {
     RefuseWrites,
 }
 
+/// What answers reads while the store is away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutageReads {
+    /// The database.
+    #[default]
+    Database,
+    /// This process's memory, as far as it can, for entries that live no longer than the bound. It sees
+    /// its own writes at once. **It does not see those of other processes**: what it answers may be
+    /// behind them by as much as the bound, for as long as the store is away.
+    Memory(Duration),
+}
+
 /// How a [`Cache`] behaves. Read it with [`Cache::config`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -73,6 +85,8 @@ pub struct CacheConfig {
     pub consistency: Consistency,
     /// What becomes of a write while the store does not answer. It is allowed.
     pub on_outage: OnOutage,
+    /// What answers reads while the store is away. The database.
+    pub outage_reads: OutageReads,
     /// How long a barrier stands whose writer is not heard of any more; a writer that lives renews
     /// it. Ten seconds.
     pub barrier_life: Duration,
@@ -113,6 +127,7 @@ impl Default for CacheConfig {
             max_undelivered: 10_000,
             consistency: Consistency::Strict,
             on_outage: OnOutage::AllowWrites,
+            outage_reads: OutageReads::Database,
             barrier_life: Duration::from_secs(10),
             settle: Duration::ZERO,
             verify_one_in: 0,
@@ -168,6 +183,11 @@ impl CacheConfig {
         }
         if !lives.contains(&self.barrier_life) {
             return bad("barrier_life", "is not between 100 milliseconds and ten minutes");
+        }
+        if let OutageReads::Memory(bound) = self.outage_reads
+            && !(Duration::from_millis(10)..=Duration::from_secs(3600)).contains(&bound)
+        {
+            return bad("outage_reads", "has a bound that is not between 10 milliseconds and an hour");
         }
         if self.lease > Duration::from_secs(60) {
             return bad("lease", "is longer than a minute");
@@ -347,6 +367,12 @@ impl CacheBuilder {
         self
     }
 
+    /// What answers reads while the store is away.
+    pub fn outage_reads(mut self, reads: OutageReads) -> Self {
+        self.config.outage_reads = reads;
+        self
+    }
+
     /// How long a barrier stands whose writer is not heard of any more: 100 ms to ten minutes. It
     /// bounds how long what a killed writer left is read from the database, and how long a process
     /// may stand still just before a COMMIT. Half of it is the `idle_in_transaction_session_timeout`
@@ -460,6 +486,7 @@ impl CacheBuilder {
     /// | `CACHE_MAX_STALENESS` | how far behind those may be: `100ms`, `1s` | `0` |
     /// | `CACHE_COMPRESS_ABOVE` | payloads of more bytes are compressed: a number, or `never` | `1024` |
     /// | `CACHE_ENCRYPTION_KEYS` | `2:<64 hexadecimal digits>,1:<...>`: number and key, the current one first | none |
+    /// | `CACHE_OUTAGE_READS` | `database`, or how far behind this process's memory may be: `30s` | `database` |
     /// | `CACHE_ON_OUTAGE` | `allow_writes` or `refuse_writes` | `allow_writes` |
     ///
     /// An unset or empty variable leaves what the builder has. Errors name the variable.
@@ -521,6 +548,12 @@ impl CacheBuilder {
             };
             self.config.encryption_keys = Some(EncryptionKeys::parse(&text).map_err(named)?);
         }
+        if let Some(text) = get("CACHE_OUTAGE_READS")? {
+            self.config.outage_reads = match text.trim() {
+                "database" => OutageReads::Database,
+                bound => OutageReads::Memory(parse_ttl("CACHE_OUTAGE_READS", bound)?),
+            };
+        }
         if let Some(text) = get("CACHE_ON_OUTAGE")? {
             let words = [("allow_writes", OnOutage::AllowWrites), ("refuse_writes", OnOutage::RefuseWrites)];
             self.config.on_outage = parse_word("CACHE_ON_OUTAGE", &text, words)?;
@@ -557,6 +590,10 @@ impl CacheBuilder {
             #[cfg(feature = "redis")]
             StoreChoice::Redis(config) => Arc::new(crate::store::redis::RedisStore::connect(config).await?),
             StoreChoice::Custom(store) => store,
+        };
+        let store = match self.config.outage_reads {
+            OutageReads::Database => store,
+            OutageReads::Memory(bound) => Arc::new(Fallback::new(store, MEMORY_BYTES, bound)),
         };
         let runtime = tokio::runtime::Handle::try_current().map_err(|_| {
             CacheError::Config("Cache::builder().build() must be awaited on a Tokio runtime".to_owned())

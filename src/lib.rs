@@ -45,7 +45,7 @@ pub use application::{Counted, Decision, LimitOutage, Quota, RateLimiter, Sessio
 #[cfg(feature = "tower")]
 pub use application::{RateLimitLayer, RateLimitService};
 pub use cache::{Cache, EntryOptions};
-pub use config::{CacheBuilder, CacheConfig, Consistency, OnOutage};
+pub use config::{CacheBuilder, CacheConfig, Consistency, OnOutage, OutageReads};
 pub use connection::{CachedBy, CachedConnection, CachedTransaction, ReadThrough};
 #[cfg(feature = "stream")]
 pub use connection::{CachedStream, CachedTransactionStream};

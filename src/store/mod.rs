@@ -6,6 +6,7 @@
 mod cell;
 #[cfg(test)]
 mod conformance;
+mod fallback;
 #[cfg(all(test, unix, feature = "redis"))]
 mod faults;
 mod feed;
@@ -27,6 +28,7 @@ use bytes::Bytes;
 
 pub(crate) use cell::Cell;
 pub use cell::Fate;
+pub(crate) use fallback::Fallback;
 pub use feed::{TagListener, Watch};
 pub use key::{EntryKey, TagKey};
 pub use memory::MemoryStore;

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use sea_orm::entity::prelude::*;
-use sea_orm_cache::{Cache, prelude::*};
+use sea_orm_cache::{Cache, OutageReads, prelude::*};
 
 use crate::{
     gate::gated_caches,
     support::{Backend, PrivateRedis, Proxy, Restart, eventually},
-    world::{StoreKind, World, retitled, title},
+    world::{StoreKind, World, patient, retitled, title},
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -277,4 +277,52 @@ async fn closing_delivers_what_is_queued() {
     let other = Cache::builder().namespace("outage").redis(server.url()).build().await.unwrap();
     let other = world.plain().clone().cached_by(other);
     assert_eq!(title(&other, 1).await.as_deref(), Some("last words"));
+}
+
+// feature B9
+#[tokio::test]
+async fn while_redis_is_away_this_process_can_answer_for_itself_and_never_hides_its_own_writes() {
+    let Some(mut server) = PrivateRedis::start().await else { return };
+    let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+    let bound = Duration::from_millis(700);
+    let cache = async || {
+        let cache = Cache::builder().namespace("outage").redis_with(patient(server.url()));
+        cache.outage_reads(OutageReads::Memory(bound)).build().await.unwrap()
+    };
+    let db = world.plain().clone().cached_by(cache().await);
+    let other = world.plain().clone().cached_by(cache().await);
+    caches_again(&db).await;
+    server.stop().await;
+    // From memory, without Redis.
+    let hits = async |id: i64| {
+        let before = db.cache().stats().total.hits;
+        title(&db, id).await;
+        db.cache().stats().total.hits > before
+    };
+    eventually("it answers for itself", SOON, async || hits(2).await).await;
+    // What it writes itself is seen at once.
+    for number in 0..20 {
+        let expected = format!("own {number}");
+        retitled(2, &expected).update(&db).await.unwrap();
+        assert_eq!(title(&db, 2).await, Some(expected));
+    }
+    // What another process writes is seen when the bound is over, at the latest.
+    eventually("it is in memory", SOON, async || hits(5).await).await;
+    let written = Instant::now();
+    retitled(5, "by another").update(&other).await.unwrap();
+    let written = (written, Instant::now());
+    loop {
+        let began = Instant::now();
+        if title(&db, 5).await.as_deref() == Some("by another") {
+            break;
+        }
+        assert!(began < written.1 + bound, "behind by {:?}", began - written.0);
+        tokio::task::yield_now().await;
+    }
+    // Back: what was written meanwhile is purged before Redis is believed.
+    server.restart(Restart::Forget).await;
+    caches_again(&db).await;
+    assert!(db.cache().drain(SOON).await && other.cache().drain(SOON).await);
+    assert_eq!(title(&db, 2).await.as_deref(), Some("own 19"));
+    assert_eq!(title(&db, 5).await.as_deref(), Some("by another"));
 }
