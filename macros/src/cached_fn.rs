@@ -184,8 +184,15 @@ impl Arguments {
     /// Where the cache is, and which argument that is, if it is one.
     fn cache(&self, declared: &Declared) -> syn::Result<(TokenStream, Option<String>)> {
         if let Some(cache) = &declared.cache {
-            let root = root(cache).filter(|root| self.named(root).is_some());
-            return Ok((cache.to_token_stream(), root));
+            let argument = root(cache)
+                .and_then(|root| self.typed.iter().find(|argument| argument.name.as_ref() == Some(&root)));
+            // Of what only holds the cache, the answer may depend on something else.
+            let is_cache = |argument: &&Argument| {
+                matches!(cache, Expr::Path(_))
+                    || argument.kind.as_deref().is_some_and(|kind| CACHES.contains(&kind))
+            };
+            let excepted = argument.filter(is_cache).and_then(|argument| argument.name.as_ref());
+            return Ok((cache.to_token_stream(), excepted.map(ToString::to_string)));
         }
         let found: Vec<_> = self
             .typed
@@ -219,7 +226,10 @@ impl Arguments {
     ) -> TokenStream {
         for literal in &declared.skip {
             let name = literal.value();
-            if self.named(&name).is_none() && !(name == "self" && self.receiver.is_some()) {
+            let known = self.named(&name).is_some()
+                || (name == "self" && self.receiver.is_some())
+                || type_parameters(function).any(|parameter| *parameter == name);
+            if !known {
                 errors.push(self.unknown(&name, literal));
             }
         }
@@ -240,8 +250,27 @@ impl Arguments {
                 }
             }
         }
+        let holder = declared.cache.as_ref().and_then(root);
+        if let Some(holder) = holder.filter(|_| declared.key.is_none())
+            && counted.contains(&&holder)
+        {
+            let message = format!(
+                "`{holder}` is where the cache is: if what the function returns depends on nothing else of \
+                 it, say `skip(\"{holder}\")`"
+            );
+            errors.push(syn::Error::new(holder.span(), message));
+        }
         match &declared.key {
-            Some(template) => self.key_by_template(template, &counted, errors),
+            Some(template) => {
+                for parameter in type_parameters(function).filter(|name| !skipped(&name.to_string())) {
+                    let message = format!(
+                        "calls that differ in `{parameter}` would share an answer: leave `key` out, which \
+                         counts it, or say `skip(\"{parameter}\")`"
+                    );
+                    errors.push(syn::Error::new(parameter.span(), message));
+                }
+                self.key_by_template(template, &counted, errors)
+            }
             None => key_by_arguments(&counted, function),
         }
     }
@@ -311,6 +340,15 @@ impl Arguments {
         }
         tags
     }
+}
+
+/// The parameters of a generic function that are no lifetimes.
+fn type_parameters(function: &ItemFn) -> impl Iterator<Item = &Ident> {
+    function.sig.generics.params.iter().filter_map(|parameter| match parameter {
+        GenericParam::Type(parameter) => Some(&parameter.ident),
+        GenericParam::Const(parameter) => Some(&parameter.ident),
+        GenericParam::Lifetime(_) => None,
+    })
 }
 
 fn key_by_arguments(counted: &[&Ident], function: &ItemFn) -> TokenStream {
@@ -389,9 +427,9 @@ fn last_word(ty: &Type) -> Option<String> {
 }
 
 /// `db` of `db.cache()` and of `&app.db`.
-fn root(expression: &Expr) -> Option<String> {
+fn root(expression: &Expr) -> Option<Ident> {
     match expression {
-        Expr::Path(path) => path.path.get_ident().map(ToString::to_string),
+        Expr::Path(path) => path.path.get_ident().cloned(),
         Expr::Field(field) => root(&field.base),
         Expr::MethodCall(call) => root(&call.receiver),
         Expr::Reference(reference) => root(&reference.expr),

@@ -110,7 +110,7 @@ pub fn derive_cache_entity(input: TokenStream) -> TokenStream {
 /// | `tags("currency:{currency}")` | tags of yours, which `invalidate_tag` makes misses by |
 /// | `tables("rate")` | what it is made of: a write to these tables makes it a miss |
 /// | `cache = "self.db.cache()"` | where the cache is; without it, in the one argument that is a `Cache` or `CachedConnection` |
-/// | `skip("trace_id", "self")` | arguments that what it returns does not depend on |
+/// | `skip("trace_id", "self")` | arguments and type parameters that what it returns does not depend on |
 /// | `stale_while_revalidate = "30s"`, `stale_if_error = "10m"` | as on an entity |
 ///
 /// The argument with the cache is no part of the key. `invalidate_tag("shop.prices.price:*")` makes all

@@ -100,6 +100,33 @@ fn a_key_that_would_give_one_call_the_answer_of_another_is_refused() {
 }
 
 #[test]
+fn what_an_answer_may_depend_on_without_an_argument_is_asked_about() {
+    let generic = quote!(
+        async fn f<T: Entity, const N: usize>(cache: &Cache, id: u32) -> u8 {
+            1
+        }
+    );
+    let messages = messages(quote!(key = "one:{id}"), generic.clone());
+    assert_eq!(messages.len(), 2, "{messages:?}");
+    assert!(messages[0].starts_with("calls that differ in `T` would share an answer"), "{messages:?}");
+    assert!(expand(quote!(key = "one:{id}", skip("T", "N")), generic.clone()).is_ok());
+    assert!(expand(quote!(), generic).is_ok());
+
+    let held = quote!(
+        async fn f(app: &App, id: u32) -> u8 {
+            1
+        }
+    );
+    let messages = self::messages(quote!(cache = "app.cache"), held.clone());
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(messages[0].starts_with("`app` is where the cache is"), "{messages:?}");
+    let messages = self::messages(quote!(cache = "app.cache", key = "one:{id}"), held.clone());
+    assert!(messages[0].starts_with("`app` is not in the key"), "{messages:?}");
+    assert!(expand(quote!(cache = "app.cache", skip("app")), held.clone()).is_ok());
+    assert!(expand(quote!(cache = "app"), held).is_ok(), "it is the cache, by a name of its own");
+}
+
+#[test]
 fn functions_that_cannot_be_cached() {
     assert!(
         on!(
