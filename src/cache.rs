@@ -25,7 +25,7 @@ use crate::{
     },
     keys::{Keyspace, RowKeys},
     near::{Near, Reach},
-    observe::{CacheStats, Counters},
+    observe::{CacheStats, Counters, Observer},
     schema::Schema,
     statement::Memo,
     store::{Stamp, Store, TagKey, Watch},
@@ -76,6 +76,7 @@ pub(crate) struct Inner {
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     pub(crate) memo: Memo,
+    pub(crate) observer: Observer,
     pub(crate) loaders: crate::warmup::Loaders,
     /// As a connection learned it last; for explanations only.
     // A std lock: held for a clone of an Arc, never across an await.
@@ -214,6 +215,7 @@ impl Cache {
             freshness: Arc::new(Freshness::new(store, queue, runtime, writing, reading, near)),
             registry,
             counters: Counters::default(),
+            observer: Observer::default(),
             memo: Memo::new(MEMO_BYTES, Arc::new(pure_functions)),
             loaders: crate::warmup::Loaders::default(),
             schema: RwLock::default(),
@@ -437,7 +439,7 @@ impl Cache {
         for tag in tags {
             self.inner.purge_user_tag(&mut set, tag);
         }
-        self.inner.freshness.purge(set).await;
+        self.inner.freshness.invalidate(set).await;
     }
 
     /// Makes everything that was read from this entity's table a miss. One round trip.
@@ -449,7 +451,7 @@ impl Cache {
     pub async fn invalidate_table(&self, table: &str) {
         let mut set = PurgeSet::default();
         self.inner.purge_table(&mut set, &bare_name(table));
-        self.inner.freshness.purge(set).await;
+        self.inner.freshness.invalidate(set).await;
     }
 
     /// Makes one row a miss, and the lists that may hold it. One round trip.
@@ -458,14 +460,14 @@ impl Cache {
         let values: Vec<_> = key.into_value_tuple().into_iter().collect();
         let mut set = PurgeSet::default();
         self.inner.purge_row(&mut set, &descriptor, &values);
-        self.inner.freshness.purge(set).await;
+        self.inner.freshness.invalidate(set).await;
     }
 
     /// Makes the entries of all entities with `#[cache(namespace = "...")]` a miss. One round trip.
     pub async fn invalidate_group(&self, group: &str) {
         let mut set = PurgeSet::default();
         set.tags.insert(self.inner.keys.group(group));
-        self.inner.freshness.purge(set).await;
+        self.inner.freshness.invalidate(set).await;
     }
 
     /// Makes everything in the namespace a miss. One round trip, however much there is; the memory
@@ -473,7 +475,7 @@ impl Cache {
     pub async fn clear(&self) {
         let mut set = PurgeSet::default();
         set.tags.insert(self.inner.keys.everything());
-        self.inner.freshness.purge(set).await;
+        self.inner.freshness.invalidate(set).await;
     }
 
     /// Drops entries whose key, without the namespace, matches `pattern` (`*` stands for any text:
@@ -538,12 +540,14 @@ impl Cache {
         (stats.near_answers, stats.near_bytes) =
             self.inner.freshness.near().map(Near::size).unwrap_or_default();
         stats.undelivered_tags = self.inner.freshness.undelivered() as u64;
+        stats.add(self.inner.freshness.traffic.stats());
         stats
     }
 
     /// Sets the counters to zero.
     pub fn reset_stats(&self) {
         self.inner.counters.reset();
+        self.inner.freshness.traffic.reset();
     }
 
     /// Is the store there? One round trip.

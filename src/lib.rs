@@ -55,7 +55,10 @@ pub use entity::{
 };
 pub use error::CacheError;
 pub use freshness::EncryptionKeys;
-pub use observe::{CacheStats, ExplainedRead, ExplainedWrite, Explanation, TableStats};
+pub use observe::{
+    Advice, CacheStats, ExplainedRead, ExplainedWrite, Explanation, Health, HealthStatus, LatencyStats,
+    PurgedScope, PurgedTable, RecentPurge, Severity, TableStats,
+};
 pub use read::{CachedEntity, CachedPaginator, CachedQuery, CachedSelect};
 pub use schema::SchemaReport;
 #[cfg(feature = "macros")]
@@ -67,8 +70,8 @@ pub mod stores {
     #[cfg(feature = "redis")]
     pub use crate::store::redis::{RedisConfig, RedisStore};
     pub use crate::store::{
-        Arm, EntryKey, EntryWrite, Fate, Found, MemoryStore, RateAnswer, RateAsk, Release, Stamp, Store,
-        StoreError, StoreState, TagKey, TagListener, TagProbe, TagState, Watch, WriterId,
+        Arm, EntryKey, EntryWrite, Fate, Found, MemoryStore, RateAnswer, RateAsk, Release, ServerFacts,
+        Stamp, Store, StoreError, StoreState, TagKey, TagListener, TagProbe, TagState, Watch, WriterId,
     };
 }
 

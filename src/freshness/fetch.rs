@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     near::Near,
+    observe::Traffic,
     store::{EntryKey, Store},
 };
 
@@ -60,6 +61,7 @@ pub(crate) struct Freshness {
     pub(super) checks: Checks,
     /// Answers in memory, if any are kept.
     pub(super) near: Option<Near>,
+    pub(crate) traffic: Traffic,
     flights: Arc<Flights>,
 }
 
@@ -73,7 +75,8 @@ impl Freshness {
         near: Option<Near>,
     ) -> Self {
         let (hints, flights) = (Hints::new(), Flights::new());
-        Self { store, hints, queue, runtime, writing, reading, checks: Checks::default(), near, flights }
+        let (checks, traffic) = (Checks::default(), Traffic::default());
+        Self { store, hints, queue, runtime, writing, reading, checks, near, traffic, flights }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {

@@ -136,6 +136,7 @@ impl Freshness {
             return;
         }
         let keep = self.longer_lives(keeps.into_iter().map(|((tag, stamp), life)| (tag, stamp, life)));
+        self.traffic.stored(&writes);
         if let Err(error) = self.store.write(&writes, &keep).await {
             tracing::debug!(%error, entries = writes.len(), "entries were not stored");
         }
@@ -272,6 +273,7 @@ impl Freshness {
                 keeps.extend(keep);
             }
         }
+        self.traffic.stored(&writes);
         self.store.write(&writes, &self.longer_lives(keeps.into_iter())).await
     }
 

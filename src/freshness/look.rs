@@ -93,7 +93,7 @@ impl Freshness {
                 glance.ask(tag, || self.probe(question, tag));
             }
         }
-        let entries = match self.store.read(&keys, &glance.probes).await {
+        let entries = match self.traffic.reads.timed(self.store.read(&keys, &glance.probes)).await {
             Ok(found) if found.entries.len() == keys.len() && glance.take(&found) => found.entries,
             Ok(_) => return all(Bypass::StoreAway),
             Err(error) => return self.unanswered(error, questions),
@@ -143,7 +143,8 @@ impl Freshness {
             return None;
         }
         let known = near.stamps(question.tags.iter())?;
-        let found = self.store.read(std::slice::from_ref(&question.key), &[]).await.ok()?;
+        let read = self.store.read(std::slice::from_ref(&question.key), &[]);
+        let found = self.traffic.reads.timed(read).await.ok()?;
         let bytes = found.entries.into_iter().next()??;
         let entry = Decoded::read(question, &bytes, &self.reading.packing)?;
         let stamps: Vec<_> = known.stamps.into_iter().map(TagState::Stamp).collect();
@@ -180,7 +181,7 @@ impl Freshness {
         }
         let moment = near.moment();
         let probes: Vec<_> = tags().map(only_look).collect();
-        let found = self.store.read(&[], &probes).await.ok()?;
+        let found = self.traffic.reads.timed(self.store.read(&[], &probes)).await.ok()?;
         let stand = found.tags.len() == held.depends.len()
             && held.depends.iter().zip(&found.tags).all(|((_, stamp), now)| rules::stands(stamp.get(), *now));
         // A purge that failed while we were asking has left its tags in the queue.

@@ -50,6 +50,7 @@ impl Freshness {
             sent: 0,
             offers: Vec::new(),
             committed: false,
+            by_hand: false,
         }
     }
 
@@ -63,6 +64,13 @@ impl Freshness {
         if let Some(near) = &self.near {
             near.changed(tags);
         }
+    }
+
+    /// Purges now, because somebody asked for it: a ticket taken and delivered.
+    pub(crate) async fn invalidate(self: &Arc<Self>, set: PurgeSet) {
+        let mut ticket = self.ticket(set);
+        ticket.by_hand = true;
+        ticket.deliver().await;
     }
 
     /// Purges now: a ticket taken and delivered.
@@ -109,6 +117,8 @@ pub(crate) struct PurgeTicket {
     /// What is stored with the purge, if the write was committed.
     offers: Vec<Offer>,
     committed: bool,
+    /// Somebody asked for it; no write made it due.
+    by_hand: bool,
 }
 
 /// The marks that a writer left.
@@ -291,9 +301,11 @@ impl PurgeTicket {
                 Writing { settle, .. } => settle,
             },
         };
-        match self.freshness.store.release(&release).await {
+        let traffic = &self.freshness.traffic;
+        match traffic.purges.timed(self.freshness.store.release(&release)).await {
             Ok(_) => {
                 tracing::debug!(tags = release.tags.len(), entries = release.entries.len(), "purged");
+                traffic.purged(set, self.by_hand, false);
                 self.freshness.put_in_doubt(set.tags.iter());
                 self.set = None;
                 self.freshness.outlive(offers);
@@ -320,6 +332,7 @@ impl PurgeTicket {
 impl Drop for PurgeTicket {
     fn drop(&mut self) {
         if let Some(set) = self.set.take().filter(|set| !set.is_empty()) {
+            self.freshness.traffic.purged(&set, self.by_hand, true);
             let here: Vec<_> = self.freshness.near.iter().flat_map(|_| set.tags.iter().cloned()).collect();
             self.freshness.queue.push(set, &self.freshness);
             // After the purge is queued: what is read from now on is held back.

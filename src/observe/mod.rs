@@ -1,9 +1,21 @@
-//! What happened: statistics, per entity and in all.
+//! What happened, and what to make of it: statistics per entity and in all, advice, health.
 
+mod advice;
 mod explanation;
+mod health;
+mod latency;
+mod observer;
+mod purges;
 mod stats;
+mod traffic;
 
+pub use advice::{Advice, Severity};
 pub use explanation::{ExplainedRead, ExplainedWrite, Explanation};
-
+pub use health::{Health, HealthStatus};
+pub use latency::LatencyStats;
+pub use purges::{PurgedScope, PurgedTable, RecentPurge};
 pub use stats::{CacheStats, TableStats};
+
+pub(crate) use observer::Observer;
 pub(crate) use stats::{Counters, TableCounters};
+pub(crate) use traffic::Traffic;

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use super::{latency::LatencyStats, traffic::TrafficStats};
 use crate::freshness::{Bypass, Outcome};
 
 /// Tables with counters of their own; further ones are counted together under `(other)`, so that
@@ -76,6 +77,29 @@ pub struct CacheStats {
     pub near_bytes: u64,
     /// Values that were not stored because they are too large or would not come back as they were.
     pub not_stored: u64,
+    /// Entries that were handed to the store.
+    pub stored_entries: u64,
+    /// Their bytes.
+    pub stored_bytes: u64,
+    /// Purges of writes: one for each statement or transaction that made something wrong.
+    pub purges: u64,
+    /// Purges that somebody asked for, by one of the `invalidate` methods.
+    pub invalidations: u64,
+    /// Reads and purges that the store did not do.
+    pub store_errors: u64,
+    /// How long the store took to answer reads. Answers from memory are not among them.
+    pub store_reads: LatencyStats,
+    /// How long the store took to purge.
+    pub store_purges: LatencyStats,
+}
+
+impl CacheStats {
+    pub(crate) fn add(&mut self, traffic: TrafficStats) {
+        let TrafficStats { reads, purges, errors, purged, by_hand, stored_entries, stored_bytes } = traffic;
+        (self.store_reads, self.store_purges, self.store_errors) = (reads, purges, errors);
+        (self.purges, self.invalidations) = (purged, by_hand);
+        (self.stored_entries, self.stored_bytes) = (stored_entries, stored_bytes);
+    }
 }
 
 /// The live counters of one table.

@@ -15,8 +15,8 @@ use moka::{
 };
 
 use super::{
-    Arm, Cell, EntryKey, EntryWrite, Found, Meters, RateAnswer, RateAsk, Release, Store, StoreError, TagKey,
-    TagListener, TagProbe, TagState, Watch, whole_millis,
+    Arm, Cell, EntryKey, EntryWrite, Found, Meters, RateAnswer, RateAsk, Release, ServerFacts, Store,
+    StoreError, TagKey, TagListener, TagProbe, TagState, Watch, whole_millis,
 };
 
 /// Tags held at most. They are small, and kept apart from the entries, so that a flood of entries
@@ -290,6 +290,14 @@ impl Store for MemoryStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn server(&self) -> Result<ServerFacts, StoreError> {
+        Ok(ServerFacts {
+            memory_bytes: Some(self.entries.weighted_size()),
+            memory_limit: self.entries.policy().max_capacity(),
+            ..ServerFacts::default()
+        })
     }
 
     async fn watch(&self, watch: &Watch, listener: Arc<dyn TagListener>) -> StoreError {

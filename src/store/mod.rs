@@ -7,6 +7,7 @@ mod cell;
 #[cfg(test)]
 mod conformance;
 mod fallback;
+mod facts;
 #[cfg(all(test, unix, feature = "redis"))]
 mod faults;
 mod feed;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 pub(crate) use cell::Cell;
 pub use cell::Fate;
 pub(crate) use fallback::Fallback;
+pub use facts::ServerFacts;
 pub use feed::{TagListener, Watch};
 pub use key::{EntryKey, TagKey};
 pub use memory::MemoryStore;
@@ -167,6 +169,11 @@ pub trait Store: Debug + Send + Sync + 'static {
 
     /// Is the store there? One round trip.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// What is known of the server, for operators. A few round trips at most, and asked now and then.
+    async fn server(&self) -> Result<ServerFacts, StoreError> {
+        Ok(ServerFacts::default())
+    }
 
     /// Resolves when the store is usable (again), so that delayed purges are delivered at once
     /// instead of at the next attempt. A store that is never away need not implement it.

@@ -5,6 +5,7 @@ mod breaker;
 mod command;
 mod config;
 mod dial;
+mod facts;
 mod feed;
 mod rate;
 mod reply;
@@ -34,8 +35,8 @@ use self::{
     supervisor::Supervisor,
 };
 use super::{
-    Arm, EntryKey, EntryWrite, Found, RateAnswer, RateAsk, Release, Store, StoreError, StoreState, TagKey,
-    TagListener, TagProbe, Watch,
+    Arm, EntryKey, EntryWrite, Found, RateAnswer, RateAsk, Release, ServerFacts, Store, StoreError,
+    StoreState, TagKey, TagListener, TagProbe, Watch,
 };
 
 /// A step through the key space may take longer than a query would wait: it is an operator's tool.
@@ -192,6 +193,12 @@ impl Store for RedisStore {
     async fn ping(&self) -> Result<(), StoreError> {
         self.supervisor
             .ask("a ping", self.write_timeout, &command::ping(), |values, _| reply::pong(values))
+            .await
+    }
+
+    async fn server(&self) -> Result<ServerFacts, StoreError> {
+        self.supervisor
+            .ask("INFO", self.write_timeout, &facts::question(), |values, _| facts::facts(values))
             .await
     }
 

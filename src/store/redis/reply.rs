@@ -269,12 +269,12 @@ pub(super) fn introduced(values: Vec<Value>) -> Result<Introduction, String> {
 }
 
 /// `name:value` lines, as INFO has them.
-fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+pub(super) fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
 }
 
 /// A text reply, as of INFO: RESP3 marks it as verbatim text, RESP2 does not.
-fn into_text(reply: Value) -> Option<String> {
+pub(super) fn into_text(reply: Value) -> Option<String> {
     match reply {
         Value::BulkString(bytes) => String::from_utf8(bytes).ok(),
         Value::VerbatimString { text, .. } | Value::SimpleString(text) => Some(text),

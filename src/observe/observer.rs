@@ -1,0 +1,76 @@
+//! What is kept for those who watch the cache: what the server said last.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use super::{Advice, RecentPurge, advice};
+use crate::{
+    Cache,
+    store::{ServerFacts, StoreState},
+};
+
+/// What the server said is good for so long.
+const FRESH: Duration = Duration::from_secs(5);
+/// It is waited for no longer than this.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Observer {
+    /// Held while the server is asked, so that many who watch ask once.
+    server: Mutex<Option<(Instant, ServerFacts)>>,
+}
+
+impl Cache {
+    /// What the store says of itself: memory, its limit, what it evicts. Asked at most every five
+    /// seconds, and for a second at most; what cannot be had is left open.
+    ///
+    /// Cancel safe. A few round trips at most.
+    pub async fn server(&self) -> ServerFacts {
+        let store = self.inner.freshness.store();
+        let ask = async {
+            let mut known = self.inner.observer.server.lock().await;
+            if let Some((at, facts)) = &*known
+                && at.elapsed() < FRESH
+            {
+                return facts.clone();
+            }
+            // Also nothing is remembered: a server that is away is not asked by everybody.
+            let facts = tokio::time::timeout(PATIENCE, store.server()).await;
+            let facts = facts.map(|answer| answer.unwrap_or_default()).unwrap_or_default();
+            *known = Some((Instant::now(), facts.clone()));
+            facts
+        };
+        // For those who wait for one who asks.
+        tokio::time::timeout(PATIENCE * 2, ask).await.unwrap_or_default()
+    }
+
+    /// What could be better, the worst first: from the statistics since they were last reset, and from
+    /// what the store says of itself. Empty if there is nothing to say.
+    ///
+    /// ```
+    /// # async fn look(cache: sea_orm_cache::Cache) {
+    /// for advice in cache.advice().await {
+    ///     println!("{}: {} {}", advice.code, advice.what, advice.do_this);
+    /// }
+    /// # }
+    /// ```
+    pub async fn advice(&self) -> Vec<Advice> {
+        let (server, stats) = (self.server().await, self.stats());
+        let store = self.inner.freshness.store();
+        advice::advise(&advice::Snapshot {
+            stats: &stats,
+            server: &server,
+            reachable: store.state() == StoreState::Ready,
+            enabled: self.config().enabled,
+        })
+    }
+
+    /// The last purges of this process, the newest first, two hundred at most: tables and numbers,
+    /// neither keys nor values.
+    #[must_use]
+    pub fn recent_purges(&self) -> Vec<RecentPurge> {
+        self.inner.freshness.traffic.recent_purges()
+    }
+}
