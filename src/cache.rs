@@ -546,8 +546,14 @@ impl Cache {
 
     /// Sets the counters to zero.
     pub fn reset_stats(&self) {
-        self.inner.counters.reset();
-        self.inner.freshness.traffic.reset();
+        let reset = || {
+            self.inner.counters.reset();
+            self.inner.freshness.reset_counts();
+        };
+        #[cfg(feature = "metrics")]
+        self.reset_published(reset);
+        #[cfg(not(feature = "metrics"))]
+        reset();
     }
 
     /// Is the store there? One round trip.

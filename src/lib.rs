@@ -55,6 +55,8 @@ pub use entity::{
 };
 pub use error::CacheError;
 pub use freshness::EncryptionKeys;
+#[cfg(feature = "metrics")]
+pub use observe::MetricsPublisher;
 pub use observe::{
     Advice, CacheStats, ExplainedRead, ExplainedWrite, Explanation, Health, HealthStatus, LatencyStats,
     PurgedScope, PurgedTable, RecentPurge, Severity, TableStats,

@@ -13,7 +13,7 @@ use futures_util::future::{Either, join, select};
 use tokio::runtime::Handle;
 
 use super::{
-    Freshness, PurgeQueue, PurgeSet,
+    Checks, Freshness, PurgeQueue, PurgeSet,
     write_through::{NewRow, Offer},
 };
 use crate::{
@@ -92,6 +92,16 @@ impl Freshness {
     pub(crate) fn weak_guards(&self) -> (u64, u64) {
         let PurgeQueue { unguarded, lapsed, .. } = &*self.queue;
         (unguarded.load(Ordering::Relaxed), lapsed.load(Ordering::Relaxed))
+    }
+
+    /// Sets to zero what is counted here.
+    pub(crate) fn reset_counts(&self) {
+        self.traffic.reset();
+        let PurgeQueue { delayed, unguarded, lapsed, .. } = &*self.queue;
+        let Checks { turn: _, verified, overtaken, stale } = &self.checks;
+        for counter in [delayed, unguarded, lapsed, verified, overtaken, stale] {
+            counter.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Purges that were not delivered at the first attempt.

@@ -104,6 +104,18 @@ impl Tally {
         }
         Duration::ZERO
     }
+
+    /// What has come since an earlier moment: durations, and how often each. After a reset, all there is.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn since(&self, earlier: Option<&Self>) -> impl Iterator<Item = (Duration, u64)> {
+        let before = earlier.map(|tally| tally.counts);
+        let new = move |at: usize, now: u64| match before.map(|counts| counts[at]) {
+            Some(before) if before <= now => now - before,
+            _ => now,
+        };
+        let counts = self.counts;
+        (0..BUCKETS).map(move |at| (middle(at), new(at, counts[at]))).filter(|(_, count)| *count > 0)
+    }
 }
 
 fn bucket(nanos: u64) -> usize {
@@ -168,5 +180,22 @@ mod tests {
         near(stats.p99, 99.0);
         latency.reset();
         assert_eq!(latency.stats(), LatencyStats::default());
+    }
+
+    #[cfg(feature = "metrics")]
+    #[test]
+    fn what_is_new_since_the_last_time_is_counted_once_and_a_reset_begins_anew() {
+        let latency = Latency::default();
+        let new = |earlier: Option<&Tally>| latency.tally().since(earlier).map(|(_, n)| n).sum::<u64>();
+        latency.record(Duration::from_millis(3));
+        latency.record(Duration::from_millis(3));
+        assert_eq!(new(None), 2);
+        let first = latency.tally();
+        assert_eq!(new(Some(&first)), 0);
+        latency.record(Duration::from_secs(3));
+        assert_eq!(new(Some(&first)), 1);
+        latency.reset();
+        latency.record(Duration::from_millis(3));
+        assert_eq!(new(Some(&first)), 1);
     }
 }

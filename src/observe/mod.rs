@@ -1,9 +1,11 @@
-//! What happened, and what to make of it: statistics per entity and in all, advice, health.
+//! What happened, and what to make of it: statistics per entity and in all, advice, health, metrics.
 
 mod advice;
 mod explanation;
 mod health;
 mod latency;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod observer;
 mod purges;
 mod stats;
@@ -13,6 +15,8 @@ pub use advice::{Advice, Severity};
 pub use explanation::{ExplainedRead, ExplainedWrite, Explanation};
 pub use health::{Health, HealthStatus};
 pub use latency::LatencyStats;
+#[cfg(feature = "metrics")]
+pub use metrics::MetricsPublisher;
 pub use purges::{PurgedScope, PurgedTable, RecentPurge};
 pub use stats::{CacheStats, TableStats};
 

@@ -20,6 +20,16 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Observer {
     /// Held while the server is asked, so that many who watch ask once.
     server: Mutex<Option<(Instant, ServerFacts)>>,
+    #[cfg(feature = "metrics")]
+    pub(super) published: std::sync::Mutex<super::metrics::Published>,
+}
+
+impl Observer {
+    /// What the server said last, if it was ever asked and is not being asked now.
+    #[cfg(feature = "metrics")]
+    pub(super) fn known_server(&self) -> Option<ServerFacts> {
+        self.server.try_lock().ok()?.as_ref().map(|(_, facts)| facts.clone())
+    }
 }
 
 impl Cache {

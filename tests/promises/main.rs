@@ -33,6 +33,7 @@ mod late_fills;
 mod leases;
 mod lost_data;
 mod near;
+mod observed;
 mod outages;
 mod packed;
 mod processes;

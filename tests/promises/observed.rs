@@ -1,0 +1,7 @@
+//! What the cache says of itself: numbers, advice, health, metrics. All of it is true, and none of it
+//! holds data.
+
+mod advice;
+#[cfg(feature = "metrics")]
+mod metrics;
+mod purges;
