@@ -36,6 +36,8 @@ mod observe;
 mod read;
 mod schema;
 mod statement;
+#[cfg(feature = "axum")]
+mod status;
 mod store;
 mod warmup;
 
@@ -65,6 +67,8 @@ pub use read::{CachedEntity, CachedPaginator, CachedQuery, CachedSelect};
 pub use schema::SchemaReport;
 #[cfg(feature = "macros")]
 pub use sea_orm_cache_macros::{CacheEntity, cached_fn};
+#[cfg(feature = "axum")]
+pub use status::{StatusRouter, status_router};
 pub use warmup::{LoaderReport, PeriodicWarmUp, WarmUp, WarmUpProgress, WarmUpReport, WarmUpStep};
 
 /// Stores, for those who bring their own.

@@ -20,6 +20,8 @@ pub use metrics::MetricsPublisher;
 pub use purges::{PurgedScope, PurgedTable, RecentPurge};
 pub use stats::{CacheStats, TableStats};
 
+#[cfg(feature = "axum")]
+pub(crate) use health::millis;
 pub(crate) use observer::Observer;
 pub(crate) use stats::{Counters, TableCounters};
 pub(crate) use traffic::Traffic;

@@ -41,6 +41,8 @@ mod race;
 mod read_forms;
 mod read_shapes;
 mod round_trips;
+#[cfg(feature = "axum")]
+mod status;
 mod transactions;
 mod unknown_schema;
 mod values;
