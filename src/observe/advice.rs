@@ -117,7 +117,7 @@ fn stale(snapshot: &Snapshot<'_>) -> Found {
     say(
         Severity::Critical,
         "stale-hits",
-        format!("{stale} answers differed from the database, and no write explains it."),
+        format!("Answers that differed from the database although no write explains it: {stale}."),
         "Somebody was shown what is no longer true.",
         "Look for writes that do not go through the wrapper, and for tables with triggers that are not declared. \
          If reads go to replicas that lag, name the primary with loading_from, or set settle.",
@@ -199,7 +199,7 @@ fn guards(snapshot: &Snapshot<'_>) -> Found {
     say(
         Severity::Warning,
         "weak-guards",
-        format!("{unguarded} writes went on without a barrier, and {lapsed} barriers were gone too early."),
+        format!("Writes without a barrier: {unguarded}. Barriers that were gone too early: {lapsed}."),
         "For a moment other processes may have served what these writes changed.",
         "Look why the store was away or evicted them. To refuse such writes: on_outage(OnOutage::RefuseWrites).",
     )
@@ -213,7 +213,7 @@ fn waiting(snapshot: &Snapshot<'_>) -> Found {
     say(
         Severity::Warning,
         "purges-waiting",
-        format!("{waiting} tags wait to be purged."),
+        format!("Tags that wait to be purged: {waiting}."),
         "Until they are, this process reads what they concern from the database, and other processes that \
          reach the store serve what is there.",
         "They are delivered by themselves once the store takes them. Do not stop this process before.",
@@ -369,11 +369,14 @@ mod tests {
 
     /// A cache about which there is nothing to say.
     fn well() -> (CacheStats, ServerFacts) {
-        let mut stats = CacheStats::default();
-        stats.total = counts(10_000, 9_000, 1_000);
-        stats.tables.insert("book".into(), counts(10_000, 9_000, 1_000));
-        stats.store_reads = took(10_000, Duration::from_micros(300));
-        (stats.stored_entries, stats.stored_bytes) = (1_000, 1_000_000);
+        let stats = CacheStats {
+            total: counts(10_000, 9_000, 1_000),
+            tables: [("book".to_owned(), counts(10_000, 9_000, 1_000))].into(),
+            store_reads: took(10_000, Duration::from_micros(300)),
+            stored_entries: 1_000,
+            stored_bytes: 1_000_000,
+            ..CacheStats::default()
+        };
         let server = ServerFacts {
             memory_bytes: Some(50 << 20),
             memory_limit: Some(100 << 20),

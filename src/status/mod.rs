@@ -105,7 +105,6 @@ impl StatusRouter {
     }
 
     /// Makes the routes.
-    #[must_use]
     pub fn into_router(self) -> Router {
         let is_closed = matches!(self.access, Access::Closed);
         if is_closed {
