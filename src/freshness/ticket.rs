@@ -316,6 +316,7 @@ impl PurgeTicket {
             Ok(_) => {
                 tracing::debug!(tags = release.tags.len(), entries = release.entries.len(), "purged");
                 traffic.purged(set, self.by_hand, false);
+                traffic.stored(&release.store);
                 self.freshness.put_in_doubt(set.tags.iter());
                 self.set = None;
                 self.freshness.outlive(offers);
