@@ -549,6 +549,7 @@ impl Cache {
         let reset = || {
             self.inner.counters.reset();
             self.inner.freshness.reset_counts();
+            self.inner.observer.forget();
         };
         #[cfg(feature = "metrics")]
         self.reset_published(reset);

@@ -8,6 +8,7 @@ mod latency;
 mod metrics;
 mod observer;
 mod purges;
+mod recent;
 mod stats;
 mod traffic;
 

@@ -1,10 +1,14 @@
-//! What is kept for those who watch the cache: what the server said last.
+//! What is kept for those who watch the cache: what the server said last, and what was counted when
+//! they looked.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::PoisonError,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::Mutex;
 
-use super::{Advice, RecentPurge, advice};
+use super::{Advice, RecentPurge, advice, recent::Recent};
 use crate::{
     Cache,
     store::{ServerFacts, StoreState},
@@ -20,11 +24,18 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 pub(crate) struct Observer {
     /// Held while the server is asked, so that many who watch ask once.
     server: Mutex<Option<(Instant, ServerFacts)>>,
+    // A std lock: held for some copies of counters, never across an await.
+    recent: std::sync::Mutex<Recent>,
     #[cfg(feature = "metrics")]
     pub(super) published: std::sync::Mutex<super::metrics::Published>,
 }
 
 impl Observer {
+    /// The counters begin anew.
+    pub(crate) fn forget(&self) {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).forget();
+    }
+
     /// What the server said last, if it was ever asked and is not being asked now.
     #[cfg(feature = "metrics")]
     pub(super) fn known_server(&self) -> Option<ServerFacts> {
@@ -56,8 +67,11 @@ impl Cache {
         tokio::time::timeout(PATIENCE * 2, ask).await.unwrap_or_default()
     }
 
-    /// What could be better, the worst first: from the statistics since they were last reset, and from
+    /// What could be better, the worst first: from the statistics of the last quarter of an hour, and from
     /// what the store says of itself. Empty if there is nothing to say.
+    ///
+    /// What is asked for less often is about the time since it was asked for last; the first time, since
+    /// the start or the last [`reset_stats`](Self::reset_stats).
     ///
     /// ```
     /// # async fn look(cache: sea_orm_cache::Cache) {
@@ -67,7 +81,10 @@ impl Cache {
     /// # }
     /// ```
     pub async fn advice(&self) -> Vec<Advice> {
-        let (server, stats) = (self.server().await, self.stats());
+        let server = self.server().await;
+        let recent = &self.inner.observer.recent;
+        let stats =
+            recent.lock().unwrap_or_else(PoisonError::into_inner).since(Instant::now(), &self.stats());
         let store = self.inner.freshness.store();
         advice::advise(&advice::Snapshot {
             stats: &stats,
