@@ -188,7 +188,11 @@ impl Cache {
         rules: &[(String, TableRule)],
         pure_functions: HashSet<Box<str>>,
     ) -> Self {
-        let keys = Keyspace::new(&config.namespace);
+        let keys = if store.uses_hash_tags() {
+            Keyspace::in_one_slot(&config.namespace)
+        } else {
+            Keyspace::new(&config.namespace)
+        };
         let registry = Registry::linked();
         for entity in entities {
             registry.add(entity);

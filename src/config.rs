@@ -215,7 +215,7 @@ enum StoreChoice {
         bytes: u64,
     },
     #[cfg(feature = "redis")]
-    Redis(crate::store::redis::RedisConfig),
+    Redis(Box<crate::store::redis::RedisConfig>),
     Custom(Arc<dyn Store>),
 }
 
@@ -275,7 +275,7 @@ impl CacheBuilder {
     /// Keeps entries in Redis, with timeouts, credentials and number of connections of your own.
     #[cfg(feature = "redis")]
     pub fn redis_with(mut self, config: crate::store::redis::RedisConfig) -> Self {
-        self.store = StoreChoice::Redis(config);
+        self.store = StoreChoice::Redis(Box::new(config));
         self
     }
 
@@ -588,7 +588,10 @@ impl CacheBuilder {
         let store: Arc<dyn Store> = match self.store {
             StoreChoice::Memory { bytes } => Arc::new(MemoryStore::with_capacity(bytes)),
             #[cfg(feature = "redis")]
-            StoreChoice::Redis(config) => Arc::new(crate::store::redis::RedisStore::connect(config).await?),
+            StoreChoice::Redis(config) => {
+                let config = config.namespace(&self.config.namespace);
+                Arc::new(crate::store::redis::RedisStore::connect(config).await?)
+            }
             StoreChoice::Custom(store) => store,
         };
         let store = match self.config.outage_reads {

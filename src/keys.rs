@@ -79,6 +79,17 @@ impl Keyspace {
         Self { namespace: escaped }
     }
 
+    /// The same for Redis Cluster, where the text between braces is what decides on a key's slot:
+    /// all keys of the namespace are in one.
+    pub(crate) fn in_one_slot(namespace: &str) -> Self {
+        Self { namespace: format!("{{{}}}", Self::hash_tag(namespace)) }
+    }
+
+    /// What stands between the braces.
+    pub(crate) fn hash_tag(namespace: &str) -> String {
+        Self::new(namespace).namespace
+    }
+
     /// What every key begins with; the separator included, so that `shop` is not the beginning
     /// of `shop2`.
     pub(crate) fn prefix(&self) -> String {
@@ -376,6 +387,30 @@ mod tests {
         assert_eq!(keys.user_entry("dashboard:7").as_str(), "bookshop:e:dashboard%3A7");
         let hash = KeyHash::of(&[b"SELECT 1", b"\x03\x01\x0e"]);
         assert_eq!(hash.to_string(), "49180ffeab84fd3fb8dc98b0a73bf2bd");
+    }
+
+    // case F10
+    #[test]
+    fn in_a_cluster_the_namespace_is_the_hash_tag_of_every_key() {
+        let keys = Keyspace::in_one_slot("book{shop}");
+        assert_eq!(keys.table("b{o}ok").as_str(), "{book%7Bshop%7D}:t:b%7Bo%7Dok");
+        let print = Fingerprint::of_type::<u8>("golden");
+        let (prefixes, own) = keys.watched(7);
+        let mut all = vec![
+            keys.prefix(),
+            keys.everything().to_string(),
+            keys.rows(Some("g"), None, ("b", "b"), print, true).entry(&["1".into()]).to_string(),
+            keys.query(None, "b", KeyHash::of(&[]), print).to_string(),
+            keys.user_entry("e").to_string(),
+            keys.lease("l").to_string(),
+            own.clone(),
+        ];
+        all.extend(prefixes.iter().cloned());
+        let tag = format!("{{{}}}:", Keyspace::hash_tag("book{shop}"));
+        for key in &all {
+            assert!(key.starts_with(&tag) && key.matches(['{', '}']).count() == 2, "{key}");
+        }
+        assert!(prefixes.iter().all(|prefix| *prefix < own), "the own prefix is told of last");
     }
 
     // case F1

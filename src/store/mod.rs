@@ -195,6 +195,12 @@ pub trait Store: Debug + Send + Sync + 'static {
         true
     }
 
+    /// Has a namespace to stand in braces, so that all its keys are in one slot (Redis Cluster)? Who
+    /// wraps a store says what that one says.
+    fn uses_hash_tags(&self) -> bool {
+        false
+    }
+
     /// Whether calls have a chance. Costs next to nothing; no round trip.
     fn state(&self) -> StoreState {
         StoreState::Ready

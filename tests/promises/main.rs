@@ -40,6 +40,7 @@ mod processes;
 mod race;
 mod read_forms;
 mod read_shapes;
+mod redis_forms;
 mod round_trips;
 #[cfg(feature = "axum")]
 mod status;

@@ -37,6 +37,8 @@ pub enum Restart {
 #[derive(Debug)]
 pub struct PrivateRedis {
     executable: PathBuf,
+    /// Of a configuration in its directory, if it has one.
+    file: Option<&'static str>,
     arguments: Vec<String>,
     directory: ScratchDir,
     port: u16,
@@ -52,12 +54,25 @@ impl PrivateRedis {
 
     /// Starts one with more arguments, such as `["--maxmemory", "2mb"]`.
     pub async fn start_with(arguments: &[&str]) -> Option<Self> {
+        Self::start_from(None, arguments).await
+    }
+
+    /// Starts a sentinel, with this configuration.
+    pub async fn start_sentinel(configuration: &str) -> Option<Self> {
+        Self::start_from(Some(("sentinel.conf", configuration)), &["--sentinel"]).await
+    }
+
+    async fn start_from(file: Option<(&'static str, &str)>, arguments: &[&str]) -> Option<Self> {
         let Some(executable) = executable() else {
             return environment::skip("redis-server", REDIS_SERVER);
         };
         let arguments = arguments.iter().map(ToString::to_string).collect();
         let directory = ScratchDir::create("redis");
-        let mut server = Self { executable, arguments, directory, port: 0, child: None };
+        if let Some((name, configuration)) = file {
+            fs::write(directory.path().join(name), configuration).expect("write the configuration");
+        }
+        let file = file.map(|(name, _)| name);
+        let mut server = Self { executable, file, arguments, directory, port: 0, child: None };
         // Between looking for a free port and taking it somebody else may have taken it.
         for _ in 0..8 {
             server.port = free_port();
@@ -76,6 +91,11 @@ impl PrivateRedis {
     /// `127.0.0.1:<port>`, the same over restarts.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The port, the same over restarts.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Runs one command on a connection of its own, and panics if the server is away or says no.
@@ -156,6 +176,7 @@ impl PrivateRedis {
     /// Starts the process and waits until it answers; `false` if it ended instead, as when its port is taken.
     async fn launch(&mut self) -> bool {
         let child = Command::new(&self.executable)
+            .args(self.file)
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--save", "", "--appendonly", "no", "--daemonize", "no", "--logfile", "redis.log"])
             .arg("--dir")

@@ -5,6 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use redis::Pipeline;
 
+use super::reply::Setting;
 use crate::store::{Arm, EntryKey, EntryWrite, Fate, Release, TagKey, TagProbe, WriterId, whole_millis};
 
 /// Keys per UNLINK. The server runs a command in one go; this many keys keep it busy for a few
@@ -174,11 +175,14 @@ pub(super) fn ping() -> Pipeline {
 
 /// Is it alive, and who is it? HELLO without arguments changes nothing, and no ACL forbids it; INFO
 /// may be forbidden.
-pub(super) fn introduction(with_info: bool) -> Pipeline {
+pub(super) fn introduction(with_info: bool, setting: Setting) -> Pipeline {
     let mut pipeline = ping();
     pipeline.cmd("HELLO");
     if with_info {
         pipeline.cmd("INFO").arg("server").cmd("INFO").arg("replication");
+        if setting == Setting::Clustered {
+            pipeline.cmd("CLUSTER").arg("INFO");
+        }
     }
     pipeline
 }

@@ -1,24 +1,32 @@
 //! Where Redis is, and how patient to be with it.
 
-use std::{fmt, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use redis::{
-    ConnectionAddr, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, io::tcp::TcpSettings,
-    parse_redis_url,
+use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo, io::tcp::TcpSettings};
+
+use super::{
+    address::{Address, Form},
+    cluster::{Nodes, slot_of},
+    sentinel::Sentinels,
+    tls,
+    topology::Topology,
 };
+use crate::{keys::Keyspace, store::StoreError};
 
-use crate::store::StoreError;
-
-const SCHEMES: &str = "redis://, rediss://, valkey://, valkeys:// or unix://";
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 const MOST_CONNECTIONS: usize = 64;
 
 /// Where Redis is, and how patient to be with it.
 ///
-/// `redis://[[user]:password@]host[:port][/database]`, `rediss://...` for TLS, or
-/// `unix:///path/to/socket[?db=0&user=...&pass=...]`. Special characters in the user name and the
-/// password are percent-encoded in the URL, or given by [`username`](Self::username) and
-/// [`password`](Self::password) as they are.
+/// | where | URL | or |
+/// |---|---|---|
+/// | one server | `redis://[[user]:password@]host[:port][/database]`, `unix:///path/to/socket[?db=0&user=...&pass=...]` | |
+/// | Sentinel | `redis-sentinel://[[user]:password@]host[:port],host[:port]/service[/database]` | [`sentinel`](Self::sentinel) |
+/// | Redis Cluster | `redis-cluster://[[user]:password@]host[:port],host[:port]` | [`cluster`](Self::cluster) |
+///
+/// With TLS it is `rediss://`, `rediss-sentinel://`, `rediss-cluster://`, or [`tls`](Self::tls). Special
+/// characters in the user name and the password are percent-encoded in the URL, or given by
+/// [`username`](Self::username) and [`password`](Self::password) as they are.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -29,23 +37,39 @@ const MOST_CONNECTIONS: usize = 64;
 ///     .read_timeout(Duration::from_millis(50));
 /// assert!(config.validate().is_ok());
 /// assert!(!format!("{config:?}").contains("p@ss"));
+///
+/// let watched = RedisConfig::sentinel("mymaster", ["10.0.0.1:26379", "10.0.0.2:26379", "10.0.0.3:26379"]);
+/// assert!(watched.validate().is_ok());
 /// ```
 #[derive(Clone)]
 pub struct RedisConfig {
-    url: String,
+    place: Place,
     username: Option<String>,
     password: Option<String>,
+    sentinel_username: Option<String>,
+    sentinel_password: Option<String>,
+    database: Option<u16>,
+    tls: bool,
+    tls_ca: Option<PathBuf>,
+    tls_client: Option<(PathBuf, PathBuf)>,
+    namespace: Option<String>,
     read_timeout: Duration,
     write_timeout: Duration,
     connect_timeout: Duration,
     connections: usize,
 }
 
+#[derive(Clone)]
+enum Place {
+    Url(String),
+    Sentinel { service: String, nodes: Vec<String> },
+    Cluster { nodes: Vec<String> },
+}
+
 /// A configuration that was found to be good, in the client library's words.
 pub(super) struct Plan {
-    /// With RESP3 asked for.
-    pub(super) server: ConnectionInfo,
-    /// The server's address for logs; no credentials.
+    pub(super) topology: Arc<Topology>,
+    /// For logs; no credentials.
     pub(super) address: String,
     pub(super) read_timeout: Duration,
     pub(super) write_timeout: Duration,
@@ -54,13 +78,45 @@ pub(super) struct Plan {
 }
 
 impl RedisConfig {
-    /// The server at `url`. Only keeps the text; [`validate`](Self::validate) judges it.
+    /// The server, the sentinels or the cluster at `url`. Only keeps the text;
+    /// [`validate`](Self::validate) judges it.
     #[must_use]
     pub fn new(url: impl Into<String>) -> Self {
+        Self::at(Place::Url(url.into()))
+    }
+
+    /// The primary of a service that Sentinel watches, by the `host:port` of its sentinels. Name them
+    /// all: what at least half of them say counts, so one that is cut off together with an old primary
+    /// does not decide.
+    #[must_use]
+    pub fn sentinel(
+        service: impl Into<String>,
+        sentinels: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        let nodes = sentinels.into_iter().map(Into::into).collect();
+        Self::at(Place::Sentinel { service: service.into(), nodes })
+    }
+
+    /// A Redis Cluster, by the `host:port` of some of its nodes; the others are learned from these.
+    ///
+    /// All keys of a namespace are in one slot, so on one primary at a time.
+    #[must_use]
+    pub fn cluster(nodes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self::at(Place::Cluster { nodes: nodes.into_iter().map(Into::into).collect() })
+    }
+
+    fn at(place: Place) -> Self {
         Self {
-            url: url.into(),
+            place,
             username: None,
             password: None,
+            sentinel_username: None,
+            sentinel_password: None,
+            database: None,
+            tls: false,
+            tls_ca: None,
+            tls_client: None,
+            namespace: None,
             read_timeout: Duration::from_millis(80),
             write_timeout: Duration::from_millis(250),
             connect_timeout: Duration::from_secs(1),
@@ -82,6 +138,60 @@ impl RedisConfig {
         self
     }
 
+    /// The user at the sentinels, which know nothing of the servers' users. Needs a password.
+    #[must_use]
+    pub fn sentinel_username(mut self, username: impl Into<String>) -> Self {
+        self.sentinel_username = Some(username.into());
+        self
+    }
+
+    /// The password of the sentinels. None unless set, whatever the servers' is.
+    #[must_use]
+    pub fn sentinel_password(mut self, password: impl Into<String>) -> Self {
+        self.sentinel_password = Some(password.into());
+        self
+    }
+
+    /// The logical database, instead of the one in the URL. A Redis Cluster has only 0.
+    #[must_use]
+    pub fn database(mut self, database: u16) -> Self {
+        self.database = Some(database);
+        self
+    }
+
+    /// Whether nodes that are given by [`sentinel`](Self::sentinel) or [`cluster`](Self::cluster) are
+    /// spoken to with TLS, sentinels and servers alike. A URL says so by its scheme. Needs the feature
+    /// `tls`.
+    #[must_use]
+    pub fn tls(mut self, on: bool) -> Self {
+        self.tls = on;
+        self
+    }
+
+    /// A file with the certificates (PEM) of who signs the servers', instead of those that the system
+    /// trusts.
+    #[must_use]
+    pub fn tls_ca(mut self, file: impl Into<PathBuf>) -> Self {
+        self.tls_ca = Some(file.into());
+        self
+    }
+
+    /// Files with this client's certificate and its key (PEM), for servers that ask for them.
+    #[must_use]
+    pub fn tls_client(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.tls_client = Some((certificate.into(), key.into()));
+        self
+    }
+
+    /// The namespace whose keys are kept there: a Redis Cluster has a node for it.
+    /// [`CacheBuilder`](crate::CacheBuilder) says it by itself; a store that is made by hand, with
+    /// [`RedisStore::connect`](crate::stores::RedisStore::connect), has to be told.
+    #[must_use]
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = Some(namespace.into());
+        self
+    }
+
     /// How long a read may take before the database is asked instead. 80 ms unless set.
     ///
     /// The price of a Redis that hangs: a query waits at most this long, and only until the circuit
@@ -99,8 +209,9 @@ impl RedisConfig {
         self
     }
 
-    /// How long a connection may take to come up, name resolution and login included. 1 s unless
-    /// set. Queries never wait for it: without a connection they go to the database.
+    /// How long a connection may take to come up, name resolution and login included, and how long to
+    /// find out where the primary is. 1 s unless set. Queries never wait for it: without a connection
+    /// they go to the database.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -125,7 +236,7 @@ impl RedisConfig {
     }
 
     pub(super) fn plan(&self) -> Result<Plan, StoreError> {
-        let server = self.server().map_err(StoreError::Config)?;
+        let address = self.address().map_err(StoreError::Config)?;
         for (name, timeout) in [
             ("read_timeout", self.read_timeout),
             ("write_timeout", self.write_timeout),
@@ -142,8 +253,8 @@ impl RedisConfig {
             return Err(StoreError::Config(text));
         }
         Ok(Plan {
-            address: address(&server),
-            server,
+            address: address.shown(),
+            topology: Arc::new(self.topology(address).map_err(StoreError::Config)?),
             read_timeout: self.read_timeout,
             write_timeout: self.write_timeout,
             connect_timeout: self.connect_timeout,
@@ -151,94 +262,108 @@ impl RedisConfig {
         })
     }
 
-    /// Reads the URL. The text of an error must not quote it: a mistyped URL can have a piece of
-    /// the password anywhere.
-    fn server(&self) -> Result<ConnectionInfo, String> {
-        let url = self.url.trim();
-        let Some((scheme, rest)) = url.split_once("://") else {
-            return Err(format!("the Redis URL is not a URL; it must begin with {SCHEMES}"));
+    /// The address, with what was said beside it.
+    fn address(&self) -> Result<Address, String> {
+        let mut address = match &self.place {
+            Place::Url(url) => Address::parse(url)?,
+            Place::Sentinel { service, nodes } => Address::sentinels(service, nodes, self.tls)?,
+            Place::Cluster { nodes } => Address::cluster(nodes, self.tls)?,
         };
-        if !matches!(
-            scheme,
-            "redis" | "rediss" | "valkey" | "valkeys" | "unix" | "redis+unix" | "valkey+unix"
-        ) {
-            return Err(format!("the Redis URL has an unknown scheme; it must begin with {SCHEMES}"));
+        if let Some(database) = self.database {
+            if address.form == Form::Cluster && database != 0 {
+                return Err("a Redis Cluster has only database 0".to_owned());
+            }
+            for node in &mut address.nodes {
+                let login = node.redis_settings().clone().set_db(database.into());
+                *node = node.clone().set_redis_settings(login);
+            }
         }
-        let Some(parsed) = parse_redis_url(url) else {
-            return Err("the Redis URL cannot be read; check the host and the port, and percent-encode \
-                        special characters (@ : / ? # %) in the user name and the password"
-                .to_owned());
+        Ok(address)
+    }
+
+    fn topology(&self, address: Address) -> Result<Topology, String> {
+        let tls = tls::Files { ca: self.tls_ca.as_deref(), client: self.tls_client.as_ref() };
+        let dressed = |node: &ConnectionInfo, login: RedisConnectionInfo| {
+            // To say who is calling (CLIENT SETINFO) takes two more commands per connection, and the leave
+            // to send them; an ACL with the bare minimum must not log refusals.
+            let login = login.set_skip_set_lib_name();
+            // Without it, small commands wait for the acknowledgement of those before them.
+            let tcp = TcpSettings::default().set_nodelay(true);
+            tls::prepare(node.clone(), &tls).map(|node| node.set_redis_settings(login).set_tcp_settings(tcp))
         };
-        if !scheme.ends_with("unix") {
-            if parsed.host_str().is_none_or(str::is_empty) {
-                return Err("the Redis URL has no host; write redis://host:port".to_owned());
+        let Address { form, nodes } = address;
+        let first = nodes.first().ok_or("the Redis address has no host")?;
+        let given = first.redis_settings();
+        let login = login(
+            given.clone().set_protocol(ProtocolVersion::RESP3),
+            self.username.as_deref().or(given.username()),
+            self.password.as_deref().or(given.password()),
+            "Redis",
+        )?;
+        let server = dressed(first, login)?;
+        if form == Form::Server {
+            return Ok(Topology::Fixed(server));
+        }
+        let limit = self.connect_timeout;
+        match form {
+            Form::Server => Ok(Topology::Fixed(server)),
+            Form::Sentinel { service } => {
+                let (username, password) =
+                    (self.sentinel_username.as_deref(), self.sentinel_password.as_deref());
+                let login = login_of(username, password, "Sentinel")?;
+                let sentinels = nodes.iter().map(|node| dressed(node, login.clone()));
+                let sentinels = sentinels.collect::<Result<_, _>>()?;
+                Ok(Topology::Sentinel(Sentinels::new(service, sentinels, server, limit)))
             }
-            let database = parsed.path().trim_matches('/');
-            if !database.is_empty() && database.parse::<u16>().is_err() {
-                return Err("the Redis URL has something after the host that is not a database number; \
-                            write redis://host:port/0, and percent-encode special characters in the password"
-                    .to_owned());
+            Form::Cluster => {
+                let namespace = Keyspace::hash_tag(self.namespace.as_deref().unwrap_or("app"));
+                // Several are asked in turn.
+                let limit = limit / 3;
+                Ok(Topology::Cluster(Nodes::new(&nodes, slot_of(&namespace), server, limit)))
             }
         }
-        let info = match parsed.into_connection_info() {
-            Ok(info) => info,
-            // Whether TLS is there depends on the features of the redis crate in the final build.
-            Err(_) if scheme.ends_with('s') && format!("redis://{rest}").into_connection_info().is_ok() => {
-                return Err(format!(
-                    "the Redis URL asks for TLS ({scheme}://), but this build has none; enable the feature \
-                     `tokio-rustls-comp` or `tokio-native-tls-comp` of the `redis` crate, or use redis://"
-                ));
-            }
-            Err(_) => {
-                return Err(
-                    "the Redis URL cannot be used; check the host (not 0.0.0.0 or ::), the path of a \
-                            unix:// socket, and the options after `?`"
-                        .to_owned(),
-                );
-            }
-        };
-        if !info.addr().is_supported() {
-            return Err(format!("{scheme}:// does not work on this platform; use redis://"));
-        }
-        let mut login = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        if let Some(username) = self.username.as_deref().or(info.redis_settings().username()) {
-            login = login.set_username(username);
-        }
-        if let Some(password) = self.password.as_deref().or(info.redis_settings().password()) {
-            login = login.set_password(password);
-        }
-        if login.username().is_some_and(|name| !name.is_empty()) && login.password().is_none() {
-            return Err("Redis has a user name but no password; give both, or neither".to_owned());
-        }
-        // To say who is calling (CLIENT SETINFO) takes two more commands per connection, and the leave
-        // to send them; an ACL with the bare minimum must not log refusals.
-        let login = login.set_skip_set_lib_name();
-        // Without it, small commands wait for the acknowledgement of those before them.
-        let tcp = TcpSettings::default().set_nodelay(true);
-        Ok(info.set_redis_settings(login).set_tcp_settings(tcp))
     }
 }
 
-/// The server's address and database, for people to read.
-fn address(info: &ConnectionInfo) -> String {
-    let database = info.redis_settings().db();
-    match info.addr() {
-        ConnectionAddr::Tcp(host, port) => format!("redis://{host}:{port}/{database}"),
-        ConnectionAddr::TcpTls { host, port, .. } => format!("rediss://{host}:{port}/{database}"),
-        ConnectionAddr::Unix(path) => format!("unix://{}?db={database}", path.display()),
-        _ => "an address of another kind".to_owned(),
+fn login_of(
+    username: Option<&str>,
+    password: Option<&str>,
+    who: &str,
+) -> Result<RedisConnectionInfo, String> {
+    login(RedisConnectionInfo::default(), username, password, who)
+}
+
+fn login(
+    mut login: RedisConnectionInfo,
+    username: Option<&str>,
+    password: Option<&str>,
+    who: &str,
+) -> Result<RedisConnectionInfo, String> {
+    if let Some(username) = username {
+        login = login.set_username(username);
     }
+    if let Some(password) = password {
+        login = login.set_password(password);
+    }
+    if login.username().is_some_and(|name| !name.is_empty()) && login.password().is_none() {
+        return Err(format!("{who} has a user name but no password; give both, or neither"));
+    }
+    Ok(login)
 }
 
 impl fmt::Debug for RedisConfig {
     /// Never shows credentials, nor a URL that could not be read.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let server = self.server();
-        let login = server.as_ref().is_ok_and(|info| info.redis_settings().password().is_some());
-        let server = server.as_ref().map_or_else(|_| "not readable".to_owned(), address);
+        let address = self.address();
+        let in_url =
+            address.as_ref().ok().and_then(|address| address.nodes.first()?.redis_settings().password());
+        let login = self.password.is_some() || in_url.is_some();
+        let server = address.as_ref().map_or_else(|_| "not readable".to_owned(), Address::shown);
         f.debug_struct("RedisConfig")
             .field("server", &server)
             .field("login", &login)
+            .field("tls_ca", &self.tls_ca.is_some())
+            .field("tls_client", &self.tls_client.is_some())
             .field("read_timeout", &self.read_timeout)
             .field("write_timeout", &self.write_timeout)
             .field("connect_timeout", &self.connect_timeout)
@@ -307,11 +432,12 @@ mod tests {
 
     #[test]
     fn tls_without_the_feature_says_which_feature() {
+        use redis::IntoConnectionInfo;
         if "rediss://localhost".into_connection_info().is_ok() {
             return; // another crate of this build enables TLS
         }
         let text = complaint(&RedisConfig::new("rediss://:hunter2@localhost"));
-        assert!(text.contains("tokio-rustls-comp") && !text.contains("hunter2"), "{text}");
+        assert!(text.contains("feature `tls`") && !text.contains("hunter2"), "{text}");
     }
 
     #[test]
@@ -324,6 +450,11 @@ mod tests {
             (good().connections(0), "connections"),
             (good().connections(65), "connections"),
             (good().username("someone"), "no password"),
+            (RedisConfig::sentinel("m", ["h"]).sentinel_username("someone"), "no password"),
+            (RedisConfig::sentinel("", ["h"]), "service"),
+            (RedisConfig::sentinel("m", [""]), "no host"),
+            (RedisConfig::cluster(["h"]).database(1), "database 0"),
+            (good().tls_ca("/nowhere/ca.pem"), "TLS"),
         ] {
             let text = complaint(&config);
             assert!(text.contains(word), "{text}");
@@ -336,9 +467,10 @@ mod tests {
             .username("other-user")
             .password("other-secret");
         let plan = config.plan().unwrap();
-        assert_eq!(plan.server.redis_settings().username(), Some("other-user"));
-        assert_eq!(plan.server.redis_settings().password(), Some("other-secret"));
-        assert!(plan.server.tcp_settings().nodelay());
+        let Topology::Fixed(server) = &*plan.topology else { panic!("one server") };
+        assert_eq!(server.redis_settings().username(), Some("other-user"));
+        assert_eq!(server.redis_settings().password(), Some("other-secret"));
+        assert!(server.tcp_settings().nodelay());
         let shown = format!("{config:?} {}", plan.address);
         assert!(shown.contains("redis://localhost:6379/0"), "{shown}");
         for secret in ["url-user", "url-secret", "other-user", "other-secret"] {

@@ -1,10 +1,10 @@
 //! Making one connection: protocol version, login, and who answers at the other end.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{
-    AsyncConnectionConfig, Client, ErrorKind, ProtocolVersion, PushInfo, PushKind, RedisError,
-    ServerErrorKind,
+    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, PushKind,
+    RedisError, ServerErrorKind,
     aio::{MultiplexedConnection, SendError},
 };
 use tokio::time::timeout;
@@ -12,52 +12,66 @@ use tokio::time::timeout;
 use super::{
     command,
     config::Plan,
-    reply::{self, Introduction},
+    reply::{self, Introduction, Setting},
+    topology::{Place, Topology},
 };
-use crate::store::StoreError;
 
 /// Commands that wait in a connection's queue for their turn to be written. More than the client
 /// library's 50, so that a call is in the queue, and has its place in the order, as soon as it is
 /// first polled.
 const QUEUE: usize = 1024;
 
-/// Connects, again and again over the life of a store.
+/// Connects, again and again over the life of a store, to whoever is the primary.
 pub(super) struct Dialer {
-    resp3: Client,
-    resp2: Client,
+    topology: Arc<Topology>,
     connect_timeout: Duration,
     /// How long a fresh connection may take to answer its first question.
     patience: Duration,
 }
 
+/// A connection that has answered.
+pub(super) struct Dialed {
+    pub(super) connection: MultiplexedConnection,
+    /// Who is at its other end.
+    pub(super) server: Introduction,
+    /// And where.
+    pub(super) at: ConnectionInfo,
+}
+
 impl Dialer {
-    pub(super) fn new(plan: &Plan) -> Result<Self, StoreError> {
-        let open = |protocol| {
-            let login = plan.server.redis_settings().clone().set_protocol(protocol);
-            Client::open(plan.server.clone().set_redis_settings(login))
-                .map_err(|error| StoreError::Config(format!("the Redis client: {}", error.category())))
-        };
-        Ok(Self {
-            resp3: open(ProtocolVersion::RESP3)?,
-            resp2: open(ProtocolVersion::RESP2)?,
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            topology: plan.topology.clone(),
             connect_timeout: plan.connect_timeout,
             // A server too slow for reads can still take purges; too slow for those, it is of no use.
             patience: plan.read_timeout.max(plan.write_timeout),
-        })
+        }
+    }
+
+    /// What the servers have to be.
+    pub(super) fn setting(&self) -> Setting {
+        self.topology.setting()
+    }
+
+    /// Does a connection to there lead to the primary?
+    pub(super) async fn place(&self, at: &ConnectionInfo) -> Place {
+        self.topology.place(at).await
+    }
+
+    /// How often to look at a connection, unless an idle one is looked at sooner.
+    pub(super) fn pace(&self, idle: Duration) -> Duration {
+        self.topology.pace(idle)
     }
 
     /// A connection that has answered a PING, and who is at its other end. `on_loss` is called when it ends, if the protocol
     /// lets us know.
     ///
     /// The error is for logs and callers; it holds no secrets.
-    pub(super) async fn dial(
-        &self,
-        on_loss: impl Fn() + Send + Sync + 'static,
-    ) -> Result<(MultiplexedConnection, Introduction), String> {
-        match timeout(self.connect_timeout, self.dial_patiently(on_loss)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(format!("no connection within {:?}", self.connect_timeout)),
-        }
+    pub(super) async fn dial(&self, on_loss: impl Fn() + Send + Sync + 'static) -> Result<Dialed, String> {
+        let at = self.topology.primary().await?;
+        let outcome = self.in_time(self.dial_patiently(&at, on_loss)).await;
+        let (connection, server) = outcome?;
+        Ok(Dialed { connection, server, at })
     }
 
     /// A connection on which the server may speak unasked; `hear` is called for each time it does, and
@@ -70,53 +84,68 @@ impl Dialer {
             hear(&push);
             Ok::<_, SendError>(())
         });
+        let at = self.topology.primary().await?;
         let dial = async {
-            let connect = self.resp3.get_multiplexed_async_connection_with_config(&config);
+            let client = client(&at, ProtocolVersion::RESP3).map_err(|error| reply::failure(&error))?;
+            let connect = client.get_multiplexed_async_connection_with_config(&config);
             let mut connection = connect.await.map_err(|error| reply::failure(&error))?;
-            let question = command::introduction(true);
+            let question = command::introduction(true, self.setting());
             let answer = connection.send_packed_commands(&question, 0, question.len()).await;
             // Not a replica: it may be behind what purges have said to the primary.
-            reply::introduced(answer.map_err(|error| reply::failure(&error))?)?;
+            reply::introduced(answer.map_err(|error| reply::failure(&error))?, self.setting())?;
             Ok(connection)
         };
-        match timeout(self.connect_timeout, dial).await {
+        self.in_time(dial).await
+    }
+
+    async fn in_time<T>(&self, dial: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+        let outcome = match timeout(self.connect_timeout, dial).await {
             Ok(outcome) => outcome,
             Err(_) => Err(format!("no connection within {:?}", self.connect_timeout)),
-        }
+        };
+        outcome.inspect_err(|_| self.topology.doubt())
     }
 
     async fn dial_patiently(
         &self,
+        at: &ConnectionInfo,
         on_loss: impl Fn() + Send + Sync + 'static,
     ) -> Result<(MultiplexedConnection, Introduction), String> {
-        let mut connection = self.connect(on_loss).await.map_err(|error| reply::failure(&error))?;
-        let question = command::introduction(true);
+        let mut connection = connect(at, on_loss).await.map_err(|error| reply::failure(&error))?;
+        let question = command::introduction(true, self.setting());
         let answer = connection.send_packed_commands(&question, 0, question.len());
         match timeout(self.patience, answer).await {
-            Ok(Ok(values)) => Ok((connection, reply::introduced(values)?)),
+            Ok(Ok(values)) => Ok((connection, reply::introduced(values, self.setting())?)),
             Ok(Err(error)) => Err(reply::failure(&error)),
             Err(_) => Err(format!("a fresh connection was not answered within {:?}", self.patience)),
         }
     }
+}
 
-    async fn connect(
-        &self,
-        on_loss: impl Fn() + Send + Sync + 'static,
-    ) -> Result<MultiplexedConnection, RedisError> {
-        let config = plain_config();
-        let with_pushes = config.clone().set_push_sender(move |push: PushInfo| {
-            if push.kind == PushKind::Disconnection {
-                on_loss();
-            }
-            Ok::<_, SendError>(())
-        });
-        match self.resp3.get_multiplexed_async_connection_with_config(&with_pushes).await {
-            Err(error) if may_be_about_the_protocol(&error) => {
-                self.resp2.get_multiplexed_async_connection_with_config(&config).await
-            }
-            outcome => outcome,
+async fn connect(
+    at: &ConnectionInfo,
+    on_loss: impl Fn() + Send + Sync + 'static,
+) -> Result<MultiplexedConnection, RedisError> {
+    let config = plain_config();
+    let with_pushes = config.clone().set_push_sender(move |push: PushInfo| {
+        if push.kind == PushKind::Disconnection {
+            on_loss();
         }
+        Ok::<_, SendError>(())
+    });
+    let resp3 = client(at, ProtocolVersion::RESP3)?;
+    match resp3.get_multiplexed_async_connection_with_config(&with_pushes).await {
+        Err(error) if may_be_about_the_protocol(&error) => {
+            let resp2 = client(at, ProtocolVersion::RESP2)?;
+            resp2.get_multiplexed_async_connection_with_config(&config).await
+        }
+        outcome => outcome,
     }
+}
+
+fn client(at: &ConnectionInfo, protocol: ProtocolVersion) -> Result<Client, RedisError> {
+    let login = at.redis_settings().clone().set_protocol(protocol);
+    Client::open(at.clone().set_redis_settings(login))
 }
 
 fn plain_config() -> AsyncConnectionConfig {

@@ -1,7 +1,9 @@
 //! The Redis store.
 
+mod address;
 mod backoff;
 mod breaker;
+mod cluster;
 mod command;
 mod config;
 mod dial;
@@ -9,9 +11,12 @@ mod facts;
 mod feed;
 mod rate;
 mod reply;
+mod sentinel;
 mod supervisor;
 #[cfg(all(test, unix))]
 mod tests;
+mod tls;
+mod topology;
 
 use std::{
     collections::BTreeSet,
@@ -31,7 +36,7 @@ pub use config::RedisConfig;
 use self::{
     command::Naming,
     dial::Dialer,
-    reply::{Extension, Introduction},
+    reply::{Extension, Introduction, Setting},
     supervisor::Supervisor,
 };
 use super::{
@@ -50,6 +55,7 @@ pub struct RedisStore {
     supervisor: Supervisor,
     /// For the feed of changes, which has a connection of its own.
     dialer: Dialer,
+    clustered: bool,
     read_timeout: Duration,
     write_timeout: Duration,
     /// The server knows `PEXPIRE ... GT` (Redis 7, Valkey), as far as we know.
@@ -68,7 +74,8 @@ impl RedisStore {
         let plan = config.plan()?;
         Ok(Self {
             supervisor: Supervisor::start(&plan).await?,
-            dialer: Dialer::new(&plan)?,
+            dialer: Dialer::new(&plan),
+            clustered: plan.topology.setting() == Setting::Clustered,
             read_timeout: plan.read_timeout,
             write_timeout: plan.write_timeout,
             extends: AtomicBool::new(true),
@@ -208,6 +215,10 @@ impl Store for RedisStore {
 
     async fn recovered(&self) {
         self.supervisor.recovered().await;
+    }
+
+    fn uses_hash_tags(&self) -> bool {
+        self.clustered
     }
 
     fn state(&self) -> StoreState {

@@ -18,9 +18,24 @@ pub(super) enum Fault {
 
 /// Does this error mean that the server is no longer the one to talk to? A fresh connection may
 /// find the right one: after a failover the address leads to the new primary, after a change of
-/// password the new login counts.
-pub(super) fn ends_the_connection(error: &ServerError) -> bool {
-    matches!(error.code(), "READONLY" | "LOADING" | "MASTERDOWN" | "NOAUTH")
+/// password the new login counts. Of a cluster the other nodes are asked.
+pub(super) fn ends_the_connection(error: &ServerError, setting: Setting) -> bool {
+    match error.code() {
+        "READONLY" | "LOADING" | "MASTERDOWN" | "NOAUTH" => true,
+        "MOVED" | "CLUSTERDOWN" => setting == Setting::Clustered,
+        _ => false,
+    }
+}
+
+/// What a server has to be, by how it was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setting {
+    /// A server by itself, as far as we know.
+    Alone,
+    /// One of several, of which Sentinel makes one the primary.
+    Watched,
+    /// A node of a Redis Cluster.
+    Clustered,
 }
 
 /// The server does not know the command in this form, or not for this user.
@@ -45,9 +60,10 @@ fn explain(code: &str) -> String {
         "WRONGPASS" => "the user name or the password is wrong",
         "NOPERM" => "the user may not run this command, or not on these keys",
         "WRONGTYPE" => "a key holds another type of value; something else writes in this namespace",
-        "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" | "TRYAGAIN" => {
-            "the server is part of a cluster, which is not supported"
-        }
+        "MOVED" => "another node of the cluster has the namespace's slot",
+        "ASK" | "TRYAGAIN" => "the namespace's slot is just being moved to another node of the cluster",
+        "CROSSSLOT" => "the server is part of a cluster, and the namespace is not in one slot of it",
+        "CLUSTERDOWN" => "the cluster does not serve the namespace's slot",
         "BUSY" => "a script blocks the server",
         _ => {
             // A code is one word in capitals; whatever else comes in its place is not shown.
@@ -234,7 +250,7 @@ pub(super) struct Introduction {
 ///
 /// A replica may not be used. It refuses purges, and what it answers may be older than a purge that
 /// has returned elsewhere.
-pub(super) fn introduced(values: Vec<Value>) -> Result<Introduction, String> {
+pub(super) fn introduced(values: Vec<Value>, setting: Setting) -> Result<Introduction, String> {
     let mut values = values.into_iter();
     let (Some(ping), Some(hello)) = (values.next(), values.next()) else {
         return Err("the server's first replies make no sense".to_owned());
@@ -264,8 +280,39 @@ pub(super) fn introduced(values: Vec<Value>) -> Result<Introduction, String> {
     // former primary comes back with what it had.
     let id =
         |name| field(&info, name).and_then(|id| u64::from_str_radix(id.get(..16)?, 16).ok()).unwrap_or(0);
-    let incarnation = id("run_id") ^ id("master_replid").rotate_left(1);
-    Ok(Introduction { incarnation, informs: !info.is_empty() })
+    let mut incarnation = id("run_id") ^ id("master_replid").rotate_left(1);
+    let informs = !info.is_empty();
+    match setting {
+        Setting::Alone if field(&info, "redis_mode") == Some("cluster") => {
+            return Err("the server is a node of a Redis Cluster; write redis-cluster://host:port".to_owned());
+        }
+        Setting::Alone if field(&info, "redis_mode") == Some("sentinel") => {
+            return Err("the server is a sentinel; write redis-sentinel://host:port/service".to_owned());
+        }
+        Setting::Alone => {}
+        // Here another server takes over sooner or later, and what it has may be older.
+        _ if incarnation == 0 => {
+            return Err("the server does not say which one it is: with Sentinel and Redis Cluster the user \
+                        must be allowed INFO"
+                .to_owned());
+        }
+        Setting::Watched => {}
+        Setting::Clustered => {
+            let Some(epoch) = field(&info, "cluster_my_epoch").and_then(|epoch| epoch.parse::<u64>().ok())
+            else {
+                return Err("the server does not say how its cluster is: it is not a node of one, or the \
+                            user is not allowed CLUSTER INFO"
+                    .to_owned());
+            };
+            if field(&info, "cluster_state") != Some("ok") {
+                return Err(explain("CLUSTERDOWN"));
+            }
+            // It is another one whenever a node gets a slot: what it had in the slot before, another
+            // node may have changed since.
+            incarnation ^= epoch.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+    }
+    Ok(Introduction { incarnation, informs })
 }
 
 /// `name:value` lines, as INFO has them.
@@ -343,7 +390,7 @@ mod tests {
             assert_eq!(page(values.clone()), Err(Fault::Misshapen), "{values:?}");
             assert_eq!(stored(values.clone(), 2), Err(Fault::Misshapen), "{values:?}");
             assert!(values.is_empty() || removed(&values) == Err(Fault::Misshapen), "{values:?}");
-            assert!(introduced(values.clone()).is_err(), "{values:?}");
+            assert!(introduced(values.clone(), Setting::Alone).is_err(), "{values:?}");
         }
     }
 
@@ -378,20 +425,27 @@ mod tests {
         let hello =
             |role: &str| Value::Map(vec![(bulk("server"), bulk("redis")), (bulk("role"), bulk(role))]);
         let nameless = Ok(Introduction { incarnation: 0, informs: false });
-        assert_eq!(introduced(vec![pong(), hello("master")]), nameless);
-        assert!(introduced(vec![pong(), hello("replica")]).is_err());
+        assert_eq!(introduced(vec![pong(), hello("master")], Setting::Alone), nameless);
+        assert!(introduced(vec![pong(), hello("replica")], Setting::Alone).is_err());
         let flat = Value::Array(vec![bulk("proto"), Value::Int(2), bulk("role"), bulk("slave")]);
-        assert!(introduced(vec![pong(), flat]).is_err());
+        assert!(introduced(vec![pong(), flat], Setting::Alone).is_err());
         let no_hello = || error("ERR unknown command 'HELLO'");
         assert_eq!(
-            introduced(vec![pong(), no_hello(), error("NOPERM info"), error("NOPERM info")]),
+            introduced(vec![pong(), no_hello(), error("NOPERM info"), error("NOPERM info")], Setting::Alone),
             nameless
         );
         assert!(
-            introduced(vec![pong(), no_hello(), bulk(""), bulk("# Replication\r\nrole:slave\r\n")]).is_err()
+            introduced(
+                vec![pong(), no_hello(), bulk(""), bulk("# Replication\r\nrole:slave\r\n")],
+                Setting::Alone
+            )
+            .is_err()
         );
-        assert_eq!(introduced(vec![error("NOPERM no ping for you"), hello("master")]), nameless);
-        assert!(introduced(vec![error("LOADING wait"), hello("master")]).is_err());
+        assert_eq!(
+            introduced(vec![error("NOPERM no ping for you"), hello("master")], Setting::Alone),
+            nameless
+        );
+        assert!(introduced(vec![error("LOADING wait"), hello("master")], Setting::Alone).is_err());
     }
 
     #[test]
@@ -402,7 +456,7 @@ mod tests {
             let pong = Value::SimpleString("PONG".to_owned());
             let text = VerbatimFormat::Text;
             let replication = Value::VerbatimString { format: text, text: replication.to_owned() };
-            introduced(vec![pong, Value::Nil, bulk(server), replication]).unwrap().incarnation
+            introduced(vec![pong, Value::Nil, bulk(server), replication], Setting::Alone).unwrap().incarnation
         };
         assert_eq!(incarnation(RUN, ""), 0x0123_4567_89ab_cdef);
         let first = incarnation(RUN, REPLICATION);
@@ -410,5 +464,39 @@ mod tests {
         assert_ne!(first, incarnation(&RUN.replace(":0", ":1"), REPLICATION));
         assert_ne!(first, incarnation(RUN, &REPLICATION.replace(":f", ":e")));
         assert_eq!(incarnation("run_id:short", "master_replid:"), 0);
+    }
+
+    // case B15
+    #[test]
+    fn a_node_of_a_cluster_is_another_one_once_it_was_given_a_slot() {
+        const RUN: &str = "run_id:0123456789abcdef0123456789abcdef01234567\r\nredis_mode:cluster\r\n";
+        let pong = || Value::SimpleString("PONG".to_owned());
+        let asked = |server: &str, cluster: &str, setting| {
+            let values = vec![pong(), Value::Nil, bulk(server), bulk("role:master\r\n"), bulk(cluster)];
+            introduced(values, setting)
+        };
+        let node = |cluster: &str| asked(RUN, cluster, Setting::Clustered);
+        let first = node("cluster_state:ok\r\ncluster_my_epoch:1\r\n").unwrap();
+        assert_eq!(node("cluster_state:ok\r\ncluster_my_epoch:1\r\n"), Ok(first));
+        assert_ne!(node("cluster_state:ok\r\ncluster_my_epoch:2\r\n").unwrap(), first);
+        assert!(node("cluster_state:fail\r\ncluster_my_epoch:1\r\n").unwrap_err().starts_with("CLUSTERDOWN"));
+        assert!(node("").unwrap_err().contains("CLUSTER INFO"));
+        assert!(asked("", "", Setting::Watched).unwrap_err().contains("INFO"));
+        assert!(asked(RUN, "", Setting::Alone).unwrap_err().contains("redis-cluster://"));
+    }
+
+    #[test]
+    fn what_only_a_cluster_says_ends_only_a_connection_to_one() {
+        for (code, alone, clustered) in [
+            ("READONLY x", true, true),
+            ("MOVED 1 h:1", false, true),
+            ("CLUSTERDOWN x", false, true),
+            ("ASK 1 h:1", false, false),
+            ("OOM x", false, false),
+        ] {
+            let Value::ServerError(error) = error(code) else { panic!("{code}") };
+            assert_eq!(ends_the_connection(&error, Setting::Alone), alone, "{code}");
+            assert_eq!(ends_the_connection(&error, Setting::Clustered), clustered, "{code}");
+        }
     }
 }

@@ -18,7 +18,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use futures_util::future::join_all;
-use redis::{Pipeline, Value, aio::MultiplexedConnection};
+use redis::{ConnectionInfo, Pipeline, Value, aio::MultiplexedConnection};
 use tokio::{
     runtime::Handle,
     sync::Notify,
@@ -31,8 +31,9 @@ use super::{
     breaker::{Admission, Breaker, Limits, Refusal},
     command,
     config::Plan,
-    dial::Dialer,
+    dial::{Dialed, Dialer},
     reply::{self, Fault, Introduction},
+    topology::Place,
 };
 use crate::store::StoreError;
 
@@ -49,6 +50,10 @@ const BREAKER: Limits = Limits {
     first_pause: Duration::from_millis(200),
     longest_pause: Duration::from_secs(5),
 };
+
+/// Looks in a row at which nobody said where the primary is, after which a connection is given up:
+/// who can reach nobody that knows may be cut off together with an old one.
+const LOOKS_IN_VAIN: u32 = 5;
 
 /// Owns the connections. Dropping it ends its background tasks.
 pub(super) struct Supervisor(Arc<Links>);
@@ -80,6 +85,7 @@ struct Link {
 struct Live {
     connection: MultiplexedConnection,
     server: Introduction,
+    at: ConnectionInfo,
     since: Instant,
     /// The client library has seen its end.
     lost: Arc<AtomicBool>,
@@ -108,7 +114,7 @@ impl Supervisor {
             return Err(StoreError::Config("a Redis store must be made inside a tokio runtime".to_owned()));
         }
         let links = Arc::new(Links {
-            dialer: Dialer::new(plan)?,
+            dialer: Dialer::new(plan),
             address: plan.address.clone(),
             patience: plan.read_timeout.max(plan.write_timeout),
             links: (0..plan.connections).map(|_| Link::default()).collect(),
@@ -276,7 +282,9 @@ impl Links {
             Ok(Ok(values)) => {
                 live.answered();
                 let fatal = values.iter().find_map(|value| match value {
-                    Value::ServerError(error) if reply::ends_the_connection(error) => Some(error),
+                    Value::ServerError(error) if reply::ends_the_connection(error, self.dialer.setting()) => {
+                        Some(error)
+                    }
                     _ => None,
                 });
                 if let Some(error) = fatal {
@@ -329,10 +337,11 @@ impl Links {
             }
         };
         match self.dialer.dial(on_loss).await {
-            Ok((connection, server)) => {
+            Ok(Dialed { connection, server, at }) => {
                 let live = Live {
                     connection,
                     server,
+                    at,
                     since: Instant::now(),
                     lost,
                     strain: Mutex::new((0, Instant::now())),
@@ -390,6 +399,8 @@ async fn keep(links: Arc<Links>, index: usize) {
     // The first attempt was made by `start`.
     backoff.next(0.0);
     let mut since = None;
+    let mut in_vain = 0;
+    let pace = links.dialer.pace(SIGN_OF_LIFE);
     let link = &links.links[index];
     loop {
         let Some(live) = link.live.load_full() else {
@@ -398,14 +409,25 @@ async fn keep(links: Arc<Links>, index: usize) {
             }
             tokio::time::sleep(backoff.next(chance())).await;
             links.replace(index).await;
+            in_vain = 0;
             continue;
         };
         since = Some(live.since);
         let in_doubt = live.strained.load(Ordering::Acquire);
-        if in_doubt || timeout(SIGN_OF_LIFE, link.attention.notified()).await.is_err() {
-            let question = command::introduction(live.server.informs);
+        if in_doubt || timeout(pace, link.attention.notified()).await.is_err() {
+            match links.dialer.place(&live.at).await {
+                Place::Right => in_vain = 0,
+                Place::Wrong => links.retire(link, &live, "another server is the primary now"),
+                Place::Unknown => {
+                    in_vain += 1;
+                    if in_vain >= LOOKS_IN_VAIN {
+                        links.retire(link, &live, "nobody says any more whether it is the primary");
+                    }
+                }
+            }
+            let question = command::introduction(live.server.informs, links.dialer.setting());
             if let Ok(values) = links.exchange(link, &live, &question, links.patience).await {
-                match reply::introduced(values) {
+                match reply::introduced(values, links.dialer.setting()) {
                     // Behind the same connection there is another server, or the same in another
                     // role; the next connection begins with the right number.
                     Ok(server) if server != live.server => {

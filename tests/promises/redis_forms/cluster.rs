@@ -1,0 +1,110 @@
+//! Redis Cluster.
+
+use std::collections::BTreeSet;
+
+use sea_orm::entity::prelude::*;
+use sea_orm_cache::{
+    Cache,
+    stores::{RedisConfig, RedisStore, Store, StoreError},
+};
+
+use super::{Load, NAMESPACE, SOON, all_agree, is_cached, process, world};
+use crate::{
+    support::{PrivateCluster, Restart},
+    world::{retitled, title},
+};
+
+async fn slot(cluster: &PrivateCluster) -> u16 {
+    cluster.slot(&format!("{{{NAMESPACE}}}:t")).await
+}
+
+// case F10 case C9
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_primary_that_is_killed_under_load_fails_no_request_and_its_replica_caches_on() {
+    let Some(mut cluster) = PrivateCluster::start().await else { return };
+    let slot = slot(&cluster).await;
+    let world = world().await;
+    let db = process(&world, RedisConfig::cluster(cluster.addresses())).await;
+    let other = process(&world, RedisConfig::new(cluster.url())).await;
+    is_cached(&db, 7).await;
+    is_cached(&other, 7).await;
+    let load = Load::start(&db).await;
+    let owner = cluster.owner(slot).await;
+    cluster.nodes[owner].kill().await;
+    load.goes_on().await;
+    is_cached(&db, 7).await;
+    assert_ne!(cluster.owner(slot).await, owner);
+    load.goes_on().await;
+    load.end("the primary of the namespace's slot was killed").await;
+    assert!(db.cache().drain(SOON).await, "the queued purges were delivered");
+    // The node is back as a replica, and leads to the primary like any other.
+    cluster.nodes[owner].restart(Restart::Keep).await;
+    let newcomer = process(&world, RedisConfig::cluster([cluster.nodes[owner].address()])).await;
+    all_agree(&world, &[&db, &other, &newcomer]).await;
+}
+
+// case F10
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_moves_under_load_to_another_primary_and_back_fails_no_request() {
+    let Some(cluster) = PrivateCluster::start().await else { return };
+    let slot = slot(&cluster).await;
+    let world = world().await;
+    let db = process(&world, RedisConfig::new(cluster.url())).await;
+    is_cached(&db, 7).await;
+    let load = Load::start(&db).await;
+    let first = cluster.owner(slot).await;
+    let second = (first + 1) % 3;
+    for (from, to) in [(first, second), (second, first)] {
+        cluster.open_slot(slot, from, to).await;
+        load.goes_on().await;
+        while cluster.move_keys(slot, from, to, 3).await > 0 {
+            tokio::task::yield_now().await;
+        }
+        load.goes_on().await;
+        cluster.close_slot(slot, from, to).await;
+        is_cached(&db, 7).await;
+        load.goes_on().await;
+    }
+    load.end("the namespace's slot was moved twice").await;
+    assert!(db.cache().drain(SOON).await, "the queued purges were delivered");
+    all_agree(&world, &[&db, &process(&world, RedisConfig::new(cluster.url())).await]).await;
+}
+
+// case F10 case F22
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_keys_of_a_namespace_are_in_its_slot() {
+    let Some(cluster) = PrivateCluster::start().await else { return };
+    let world = world().await;
+    let db = process(&world, RedisConfig::new(cluster.url())).await;
+    is_cached(&db, 1).await;
+    retitled(2, "new").update(&db).await.unwrap();
+    assert_eq!(title(&db, 2).await.as_deref(), Some("new"));
+    let keys: BTreeSet<_> = db.cache().keys(1000).await.unwrap().into_iter().collect();
+    assert!(keys.len() > 5, "{keys:?}");
+    let slot = slot(&cluster).await;
+    for key in &keys {
+        assert!(key.starts_with("{forms}:"), "{key}");
+        assert_eq!(cluster.slot(key).await, slot, "{key}");
+    }
+    db.cache().invalidate_pattern("*").await.unwrap();
+    db.cache().clear().await;
+    assert!(db.cache().keys(1000).await.unwrap().len() < keys.len());
+    assert_eq!(db.cache().stats().delayed_purges, 0);
+}
+
+// case C9
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_wrong_form_of_address_is_named() {
+    let Some(cluster) = PrivateCluster::start().await else { return };
+    let Some(server) = crate::support::PrivateRedis::start().await else { return };
+    for (config, word) in [
+        (RedisConfig::new(cluster.nodes[0].url()), "redis-cluster://"),
+        (RedisConfig::cluster([server.address()]), "ERR"),
+    ] {
+        let store = RedisStore::connect(config).await.unwrap();
+        let error = store.ping().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Unreachable { reason } if reason.contains(word)), "{error}");
+    }
+    let cache = Cache::builder().namespace(NAMESPACE).redis(format!("{}/1", cluster.url())).build().await;
+    assert!(cache.unwrap_err().to_string().contains("database 0"));
+}
