@@ -476,7 +476,15 @@ impl CacheBuilder {
     ///
     /// | variable | meaning | default |
     /// |---|---|---|
-    /// | `REDIS_URL` | where entries are kept | in process |
+    /// | `REDIS_URL` | where entries are kept: [`RedisConfig`](crate::stores::RedisConfig) | in process |
+    /// | `REDIS_HOST`, `REDIS_PORT` | one server | port `6379` |
+    /// | `REDIS_SENTINEL_NODES`, `REDIS_SENTINEL_SERVICE` | `host:port,host:port`, and the name of the service | |
+    /// | `REDIS_SENTINEL_USERNAME`, `REDIS_SENTINEL_PASSWORD` | the login at the sentinels | none |
+    /// | `REDIS_CLUSTER_NODES` | `host:port,host:port`, some nodes of a cluster | |
+    /// | `REDIS_USERNAME`, `REDIS_PASSWORD`, `REDIS_DATABASE` | instead of those in the URL | |
+    /// | `REDIS_TLS` | `true`: TLS to the host or nodes; a URL says `rediss` | `false` |
+    /// | `REDIS_TLS_CA` | file with the certificates that are trusted | the system's |
+    /// | `REDIS_TLS_CERT`, `REDIS_TLS_KEY` | files with this client's certificate and key | none |
     /// | `CACHE_PREFIX` | the namespace | `app` |
     /// | `CACHE_DEFAULT_TTL` | `90s`, `10m`, `1h 30m`, or seconds | `10m` |
     /// | `CACHE_ENABLED` | `false`: read the database; writes still purge | `true` |
@@ -558,24 +566,37 @@ impl CacheBuilder {
             let words = [("allow_writes", OnOutage::AllowWrites), ("refuse_writes", OnOutage::RefuseWrites)];
             self.config.on_outage = parse_word("CACHE_ON_OUTAGE", &text, words)?;
         }
-        if let Some(url) = get("REDIS_URL")? {
-            self = self.redis_from_env(url)?;
+        self.redis_from_env(&get)
+    }
+
+    #[cfg(feature = "redis")]
+    fn redis_from_env(
+        mut self,
+        get: &dyn Fn(&str) -> Result<Option<String>, CacheError>,
+    ) -> Result<Self, CacheError> {
+        let before = match &self.store {
+            StoreChoice::Redis(config) => Some((**config).clone()),
+            StoreChoice::Memory { .. } | StoreChoice::Custom(_) => None,
+        };
+        if let Some(config) = crate::store::redis::variables::read(before, get)? {
+            self = self.redis_with(config);
         }
         Ok(self)
     }
 
-    #[cfg(feature = "redis")]
-    fn redis_from_env(self, url: String) -> Result<Self, CacheError> {
-        let config = crate::store::redis::RedisConfig::new(url);
-        config.validate().map_err(|error| CacheError::Config(format!("REDIS_URL: {error}")))?;
-        Ok(self.redis_with(config))
-    }
-
     #[cfg(not(feature = "redis"))]
-    fn redis_from_env(self, _url: String) -> Result<Self, CacheError> {
-        Err(CacheError::Config(
-            "REDIS_URL is set, but sea-orm-cache was built without its `redis` feature".to_owned(),
-        ))
+    fn redis_from_env(
+        self,
+        get: &dyn Fn(&str) -> Result<Option<String>, CacheError>,
+    ) -> Result<Self, CacheError> {
+        for name in ["REDIS_URL", "REDIS_HOST", "REDIS_SENTINEL_NODES", "REDIS_CLUSTER_NODES"] {
+            if get(name)?.is_some() {
+                return Err(CacheError::Config(format!(
+                    "{name} is set, but sea-orm-cache was built without its `redis` feature"
+                )));
+            }
+        }
+        Ok(self)
     }
 
     /// Builds the cache. Must be called on a Tokio runtime, which the background work (delayed

@@ -16,14 +16,17 @@ use super::{
 const HOUR: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_millis(60);
 
+/// In braces, so that a cluster has it in one slot.
+const SHOP: &str = "{shop}:";
+
 type AnyStore = Arc<dyn Store>;
 
 fn entry(name: &str) -> EntryKey {
-    EntryKey::from_full(format!("shop:{name}"))
+    EntryKey::from_full(format!("{SHOP}{name}"))
 }
 
 fn tag(name: &str) -> TagKey {
-    TagKey::from_full(format!("shop:t:{name}"))
+    TagKey::from_full(format!("{SHOP}t:{name}"))
 }
 
 fn look(name: &str) -> TagProbe {
@@ -248,7 +251,7 @@ async fn entries_and_tags_end_with_their_lives(store: AnyStore) {
     let found = read(&store, &["e", "long"], &[]).await.entries;
     assert!(found[0].is_none() && found[1].is_some());
     assert_eq!(store.delete(&[entry("e")]).await.unwrap(), 0, "what has ended does not count");
-    assert_eq!(store.scan("shop:", 10).await.unwrap(), ["shop:long"]);
+    assert_eq!(store.scan(SHOP, 10).await.unwrap(), [format!("{SHOP}long")]);
 }
 
 // case F13
@@ -329,13 +332,13 @@ async fn a_scan_lists_entries_and_tags_up_to_its_limit(store: AnyStore) {
         })
         .collect();
     store.write(&writes, &[]).await.unwrap();
-    let mut all = store.scan("shop:", usize::MAX).await.unwrap();
+    let mut all = store.scan(SHOP, usize::MAX).await.unwrap();
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 3030);
-    assert_eq!(store.scan("shop:t:", usize::MAX).await.unwrap().len(), 30);
+    assert_eq!(store.scan(&format!("{SHOP}t:"), usize::MAX).await.unwrap().len(), 30);
     for limit in [0, 1, 7, 2999] {
-        assert_eq!(store.scan("shop:", limit).await.unwrap().len(), limit);
+        assert_eq!(store.scan(SHOP, limit).await.unwrap().len(), limit);
     }
 }
 
@@ -478,6 +481,34 @@ macro_rules! promises {
                 let Some(server) = Server::start(&[]) else { return };
                 // These tests are about answers, not about time, on a machine that may be busy.
                 let config = RedisConfig::new(server.url())
+                    .read_timeout(Duration::from_secs(10))
+                    .write_timeout(Duration::from_secs(10))
+                    .connect_timeout(Duration::from_secs(10));
+                super::$promise(Arc::new(RedisStore::connect(config).await.unwrap())).await;
+            })*
+        }
+
+        // case F10
+        #[cfg(all(unix, feature = "redis"))]
+        mod in_a_cluster {
+            use super::*;
+            use crate::store::{
+                redis::{RedisConfig, RedisStore},
+                testbed::{Server, eventually, free_port},
+            };
+
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $promise() {
+                let bus = free_port().to_string();
+                let arguments = ["--cluster-enabled", "yes", "--cluster-port", &bus];
+                let Some(server) = Server::start_on_tcp(&arguments) else { return };
+                let _: String = server.tell(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]);
+                eventually("the cluster serves", || async {
+                    server.tell::<String>(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
+                })
+                .await;
+                let config = RedisConfig::cluster([server.address().to_string()])
+                    .namespace("shop")
                     .read_timeout(Duration::from_secs(10))
                     .write_timeout(Duration::from_secs(10))
                     .connect_timeout(Duration::from_secs(10));

@@ -2,7 +2,10 @@
 //! rights.
 
 mod cluster;
+mod rights;
 mod sentinel;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::{
     sync::{
@@ -17,7 +20,7 @@ use sea_orm_cache::{Cache, prelude::*, stores::RedisConfig};
 use tokio::task::JoinSet;
 
 use crate::{
-    support::{Backend, eventually},
+    support::{Backend, PrivateRedis, eventually},
     world::{StoreKind, World, retitled, title},
 };
 
@@ -44,6 +47,18 @@ async fn is_cached(db: &CachedConnection, id: i64) {
         db.cache().stats().total.hits > before
     })
     .await;
+}
+
+/// The replica has everything until now, and hears of nothing from now on.
+async fn cut_off(primary: &PrivateRedis, replica: &PrivateRedis) {
+    let size = async |server: &PrivateRedis| server.command(&["DBSIZE"]).await;
+    eventually("the replica has what its primary has", SOON, async || {
+        size(replica).await == size(primary).await
+    })
+    .await;
+    replica.command(&["CONFIG", "SET", "masterauth", "wrong"]).await;
+    replica.command(&["CONFIG", "SET", "masteruser", "nobody"]).await;
+    primary.command(&["CLIENT", "KILL", "TYPE", "replica"]).await;
 }
 
 /// Requests that go on while something is done to Redis: one writer, and readers that compare what they

@@ -23,6 +23,7 @@ mod wait;
 pub use databases::{Backend, TestDatabase};
 pub use environment::{MARIADB, POSTGRES, REDIS, REDIS_SERVER, REQUIRE};
 pub use names::{unique_name, unique_namespace};
+pub use ports::free_port;
 pub use proxy::Proxy;
 pub use redis_cluster::PrivateCluster;
 pub use redis_server::{PrivateRedis, Restart, commandstats, redis_command, shared_redis_url};

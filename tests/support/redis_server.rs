@@ -103,6 +103,11 @@ impl PrivateRedis {
         redis_command(&self.url(), arguments).await
     }
 
+    /// The same, where a server that is just becoming another one may hang up.
+    pub async fn try_command(&self, arguments: &[&str]) -> Option<Value> {
+        ask(&self.url(), arguments).await.ok()
+    }
+
     /// How often each command was called since the start or the last [`reset_stats`](Self::reset_stats), by its
     /// lower-case name (`get`, `client|setinfo`). Asking makes calls of its own: `info`, `client|setinfo`.
     pub async fn commandstats(&self) -> BTreeMap<String, u64> {

@@ -67,8 +67,8 @@ impl Watched {
     /// Waits until this server is a primary.
     pub async fn until_primary(&self, server: usize) {
         eventually("a new primary", DEADLINE, async || {
-            let role = self.servers[server].command(&["ROLE"]).await;
-            matches!(role, Value::Array(words) if words[0] == Value::BulkString(b"master".to_vec()))
+            let role = self.servers[server].try_command(&["ROLE"]).await;
+            matches!(role, Some(Value::Array(words)) if words[0] == Value::BulkString(b"master".to_vec()))
         })
         .await;
     }

@@ -26,7 +26,8 @@ for position, key in ipairs(KEYS) do
   local stamp, till = nil, nil
   local marks, barrier, mine = {}, false, false
   if type(raw) == 'table' then
-    -- Another type of value: nothing of ours.
+    -- Another type of value: nothing of ours. If this user may not look, nothing can be said.
+    if not string.find(raw.err, 'WRONGTYPE', 1, true) then return raw end
   elseif raw and string.sub(raw, 1, 1) == 's' then
     stamp = raw
   elseif raw and string.sub(raw, 1, 1) == 'b' then

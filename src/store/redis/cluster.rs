@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{ConnectionInfo, Value};
+use redis::{ConnectionInfo, Value, aio::MultiplexedConnection};
 
 use super::{
     address::{Host, host_of, moved_to},
@@ -70,6 +70,10 @@ impl Nodes {
             }
         }
         Err(format!("no node of the cluster says where the namespace is: {trouble}"))
+    }
+
+    pub(super) async fn reach(&self, host: &Host) -> Result<MultiplexedConnection, String> {
+        reach(&moved_to(&self.node, host), self.limit).await
     }
 
     /// Who was asked first last time is asked last.

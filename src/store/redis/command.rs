@@ -5,7 +5,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use redis::Pipeline;
 
-use super::reply::Setting;
+use super::introduction::Setting;
 use crate::store::{Arm, EntryKey, EntryWrite, Fate, Release, TagKey, TagProbe, WriterId, whole_millis};
 
 /// Keys per UNLINK. The server runs a command in one go; this many keys keep it busy for a few
@@ -82,6 +82,8 @@ fn unlink<'a>(pipeline: &mut Pipeline, keys: impl Iterator<Item = &'a str>) {
 pub(super) enum Naming {
     Hash,
     Text,
+    /// By its text, in a call of its own for each tag, and nothing else.
+    Apart,
 }
 
 /// The rules of `store/cell.rs` in the server.
@@ -97,10 +99,11 @@ fn call(
     (operation, writer, span): (&str, WriterId, u64),
     tags: &[(&TagKey, String)],
 ) {
-    for tags in tags.chunks(TAGS_PER_CALL) {
+    let tags_per_call = if naming == Naming::Apart { 1 } else { TAGS_PER_CALL };
+    for tags in tags.chunks(tags_per_call) {
         match naming {
             Naming::Hash => pipeline.cmd("EVALSHA").arg(BARRIER.get_hash()),
-            Naming::Text => pipeline.cmd("EVAL").arg(BARRIER_TEXT),
+            Naming::Text | Naming::Apart => pipeline.cmd("EVAL").arg(BARRIER_TEXT),
         };
         pipeline.arg(tags.len());
         for (tag, _) in tags {
@@ -139,8 +142,10 @@ pub(super) fn release(release: &Release, naming: Naming) -> Pipeline {
     let tags: Vec<_> = release.tags.iter().map(|(tag, fate)| (tag, word(fate))).collect();
     let mut pipeline = redis::pipe();
     call(&mut pipeline, naming, ("release", release.writer, settle), &tags);
-    unlink(&mut pipeline, release.entries.iter().map(EntryKey::as_str));
-    store(&mut pipeline, &release.store);
+    if naming != Naming::Apart {
+        unlink(&mut pipeline, release.entries.iter().map(EntryKey::as_str));
+        store(&mut pipeline, &release.store);
+    }
     pipeline
 }
 
@@ -289,6 +294,8 @@ mod tests {
             ]
         );
         assert!(sent(&super::release(&release, Naming::Text))[0].starts_with("EVAL -- "));
+        let apart = sent(&super::release(&release, Naming::Apart));
+        assert!(apart.len() == 3 && apart[1].ends_with(" 1 b release w000000000000000a 0 s"), "{apart:?}");
         let many = (0..=TAGS_PER_CALL).map(|number| (tag(&number.to_string()), Fate::Purge)).collect();
         let release = Release { tags: many, ..release };
         assert_eq!(super::release(&release, Naming::Hash).len(), 3);

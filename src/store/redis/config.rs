@@ -7,6 +7,7 @@ use redis::{ConnectionInfo, ProtocolVersion, RedisConnectionInfo, io::tcp::TcpSe
 use super::{
     address::{Address, Form},
     cluster::{Nodes, slot_of},
+    rehearsal::Rehearsal,
     sentinel::Sentinels,
     tls,
     topology::Topology,
@@ -69,6 +70,8 @@ enum Place {
 /// A configuration that was found to be good, in the client library's words.
 pub(super) struct Plan {
     pub(super) topology: Arc<Topology>,
+    /// If it is known on which keys.
+    pub(super) rehearsal: Option<Arc<Rehearsal>>,
     /// For logs; no credentials.
     pub(super) address: String,
     pub(super) read_timeout: Duration,
@@ -183,7 +186,8 @@ impl RedisConfig {
         self
     }
 
-    /// The namespace whose keys are kept there: a Redis Cluster has a node for it.
+    /// The namespace whose keys are kept there. A Redis Cluster has a node for it; and with it each new
+    /// connection tries every command that is needed, on a key of its own.
     /// [`CacheBuilder`](crate::CacheBuilder) says it by itself; a store that is made by hand, with
     /// [`RedisStore::connect`](crate::stores::RedisStore::connect), has to be told.
     #[must_use]
@@ -252,7 +256,12 @@ impl RedisConfig {
             let text = format!("connections is {}; set it from 1 to {MOST_CONNECTIONS}", self.connections);
             return Err(StoreError::Config(text));
         }
+        let keys = self.namespace.as_deref().map(|namespace| match address.form {
+            Form::Cluster => Keyspace::in_one_slot(namespace),
+            Form::Server | Form::Sentinel { .. } => Keyspace::new(namespace),
+        });
         Ok(Plan {
+            rehearsal: keys.map(|keys| Arc::new(Rehearsal::new(keys.prefix()))),
             address: address.shown(),
             topology: Arc::new(self.topology(address).map_err(StoreError::Config)?),
             read_timeout: self.read_timeout,
@@ -300,18 +309,14 @@ impl RedisConfig {
             self.password.as_deref().or(given.password()),
             "Redis",
         )?;
+        let watcher =
+            login_of(self.sentinel_username.as_deref(), self.sentinel_password.as_deref(), "Sentinel")?;
         let server = dressed(first, login)?;
-        if form == Form::Server {
-            return Ok(Topology::Fixed(server));
-        }
         let limit = self.connect_timeout;
         match form {
             Form::Server => Ok(Topology::Fixed(server)),
             Form::Sentinel { service } => {
-                let (username, password) =
-                    (self.sentinel_username.as_deref(), self.sentinel_password.as_deref());
-                let login = login_of(username, password, "Sentinel")?;
-                let sentinels = nodes.iter().map(|node| dressed(node, login.clone()));
+                let sentinels = nodes.iter().map(|node| dressed(node, watcher.clone()));
                 let sentinels = sentinels.collect::<Result<_, _>>()?;
                 Ok(Topology::Sentinel(Sentinels::new(service, sentinels, server, limit)))
             }

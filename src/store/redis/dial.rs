@@ -12,7 +12,9 @@ use tokio::time::timeout;
 use super::{
     command,
     config::Plan,
-    reply::{self, Introduction, Setting},
+    introduction::{Introduction, Setting, introduced},
+    rehearsal::Rehearsal,
+    reply,
     topology::{Place, Topology},
 };
 
@@ -27,6 +29,7 @@ pub(super) struct Dialer {
     connect_timeout: Duration,
     /// How long a fresh connection may take to answer its first question.
     patience: Duration,
+    rehearsal: Option<Arc<Rehearsal>>,
 }
 
 /// A connection that has answered.
@@ -45,6 +48,7 @@ impl Dialer {
             connect_timeout: plan.connect_timeout,
             // A server too slow for reads can still take purges; too slow for those, it is of no use.
             patience: plan.read_timeout.max(plan.write_timeout),
+            rehearsal: plan.rehearsal.clone(),
         }
     }
 
@@ -92,7 +96,7 @@ impl Dialer {
             let question = command::introduction(true, self.setting());
             let answer = connection.send_packed_commands(&question, 0, question.len()).await;
             // Not a replica: it may be behind what purges have said to the primary.
-            reply::introduced(answer.map_err(|error| reply::failure(&error))?, self.setting())?;
+            introduced(answer.map_err(|error| reply::failure(&error))?, self.setting())?;
             Ok(connection)
         };
         self.in_time(dial).await
@@ -114,11 +118,15 @@ impl Dialer {
         let mut connection = connect(at, on_loss).await.map_err(|error| reply::failure(&error))?;
         let question = command::introduction(true, self.setting());
         let answer = connection.send_packed_commands(&question, 0, question.len());
-        match timeout(self.patience, answer).await {
-            Ok(Ok(values)) => Ok((connection, reply::introduced(values, self.setting())?)),
-            Ok(Err(error)) => Err(reply::failure(&error)),
-            Err(_) => Err(format!("a fresh connection was not answered within {:?}", self.patience)),
+        let server = match timeout(self.patience, answer).await {
+            Ok(Ok(values)) => introduced(values, self.setting())?,
+            Ok(Err(error)) => return Err(reply::failure(&error)),
+            Err(_) => return Err(format!("a fresh connection was not answered within {:?}", self.patience)),
+        };
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.run(&mut connection, self.patience).await?;
         }
+        Ok((connection, server))
     }
 }
 

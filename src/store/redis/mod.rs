@@ -10,6 +10,9 @@ mod dial;
 mod facts;
 mod feed;
 mod rate;
+mod introduction;
+mod moving;
+mod rehearsal;
 mod reply;
 mod sentinel;
 mod supervisor;
@@ -17,6 +20,7 @@ mod supervisor;
 mod tests;
 mod tls;
 mod topology;
+pub(crate) mod variables;
 
 use std::{
     collections::BTreeSet,
@@ -36,7 +40,9 @@ pub use config::RedisConfig;
 use self::{
     command::Naming,
     dial::Dialer,
-    reply::{Extension, Introduction, Setting},
+    introduction::{Introduction, Setting},
+    moving::{Outcome, Taker},
+    reply::{Extension, Fault, Scripted},
     supervisor::Supervisor,
 };
 use super::{
@@ -56,6 +62,7 @@ pub struct RedisStore {
     /// For the feed of changes, which has a connection of its own.
     dialer: Dialer,
     clustered: bool,
+    taker: Taker,
     read_timeout: Duration,
     write_timeout: Duration,
     /// The server knows `PEXPIRE ... GT` (Redis 7, Valkey), as far as we know.
@@ -75,6 +82,7 @@ impl RedisStore {
         Ok(Self {
             supervisor: Supervisor::start(&plan).await?,
             dialer: Dialer::new(&plan),
+            taker: Taker::new(plan.topology.clone()),
             clustered: plan.topology.setting() == Setting::Clustered,
             read_timeout: plan.read_timeout,
             write_timeout: plan.write_timeout,
@@ -96,22 +104,56 @@ impl RedisStore {
         &self,
         operation: &'static str,
         (tags, stored): (usize, usize),
-        commands: impl Fn(Naming) -> Pipeline,
+        commands_of: impl Fn(Naming) -> Pipeline,
     ) -> Result<usize, StoreError> {
         let calls = tags.div_ceil(command::TAGS_PER_CALL);
         for naming in [Naming::Hash, Naming::Text] {
-            let commands = commands(naming);
+            let commands = commands_of(naming);
             if commands.is_empty() {
                 return Ok(0);
             }
             let read = |values: Vec<redis::Value>, _| reply::scripted(&values, calls, stored);
-            if let Some(stood) =
-                self.supervisor.ask(operation, self.patience(&commands), &commands, read).await?
-            {
-                return Ok(stood);
+            match self.supervisor.ask(operation, self.patience(&commands), &commands, read).await? {
+                Scripted::Sum(stood) => return Ok(stood),
+                Scripted::Unknown => {}
+                Scripted::Moving => {
+                    return self.run_apart(operation, &commands_of(Naming::Apart)).await;
+                }
             }
         }
         Err(StoreError::Refused { operation, reason: "NOSCRIPT".to_owned() })
+    }
+
+    /// The same, tag by tag, each at the node of a cluster where it is now.
+    async fn run_apart(&self, operation: &'static str, commands: &Pipeline) -> Result<usize, StoreError> {
+        let limit = self.patience(commands);
+        let read =
+            |values: Vec<redis::Value>, _| values.iter().map(moving::outcome).collect::<Result<Vec<_>, _>>();
+        let outcomes = self.supervisor.ask(operation, limit, commands, read).await?;
+        let (mut sum, mut taker, mut elsewhere) = (0, None, Vec::new());
+        for (outcome, command) in outcomes.into_iter().zip(commands.cmd_iter()) {
+            match outcome {
+                Outcome::Number(number) => sum += number,
+                Outcome::Elsewhere(host) => {
+                    taker = Some(host);
+                    elsewhere.push(command.clone());
+                }
+            }
+        }
+        let Some(taker) = taker else { return Ok(sum) };
+        let refused = |reason| StoreError::Refused { operation, reason };
+        let values = self.taker.ask(taker, elsewhere.into_iter(), limit).await.map_err(refused)?;
+        for value in &values {
+            match moving::outcome(value) {
+                Ok(Outcome::Number(number)) => sum += number,
+                Ok(Outcome::Elsewhere(_)) => return Err(refused("ASK".to_owned())),
+                Err(Fault::Refused(reason)) => return Err(refused(reason)),
+                Err(Fault::Misshapen) => {
+                    return Err(refused("the server's reply does not fit the question".to_owned()));
+                }
+            }
+        }
+        Ok(sum)
     }
 
     /// The time limit is meant for one command; the server works through a large purge in order.

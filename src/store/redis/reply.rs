@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use redis::{ErrorKind, RedisError, ServerError, Value};
 
+use super::introduction::Setting;
 use crate::store::{Found, TagState};
 
 /// Why an answer is not the one that was asked for.
@@ -27,17 +28,6 @@ pub(super) fn ends_the_connection(error: &ServerError, setting: Setting) -> bool
     }
 }
 
-/// What a server has to be, by how it was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Setting {
-    /// A server by itself, as far as we know.
-    Alone,
-    /// One of several, of which Sentinel makes one the primary.
-    Watched,
-    /// A node of a Redis Cluster.
-    Clustered,
-}
-
 /// The server does not know the command in this form, or not for this user.
 pub(super) fn is_unsupported(error: &ServerError) -> bool {
     matches!(error.code(), "ERR" | "NOPERM")
@@ -48,7 +38,7 @@ pub(super) fn refusal(error: &ServerError) -> String {
     explain(error.code())
 }
 
-fn explain(code: &str) -> String {
+pub(super) fn explain(code: &str) -> String {
     let meaning = match code {
         "OOM" => "the server is at its memory limit and evicts nothing",
         "READONLY" => "the server is a read-only replica",
@@ -189,19 +179,38 @@ pub(super) fn removed(values: &[Value]) -> Result<u64, Fault> {
     Ok(removed)
 }
 
-/// The answers to some calls of a script, each a number, and the sum of those; behind them to some
-/// UNLINKs. `None` if the server does not have the script (any longer).
-pub(super) fn scripted(values: &[Value], calls: usize, stored: usize) -> Result<Option<usize>, Fault> {
+/// What became of some calls of a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scripted {
+    /// The sum of what they answered.
+    Sum(usize),
+    /// The server does not have the script (any longer).
+    Unknown,
+    /// The keys are being moved to another node of a cluster; some may be there.
+    Moving,
+}
+
+/// The answers to some calls of a script, each a number; behind them to some UNLINKs.
+pub(super) fn scripted(values: &[Value], calls: usize, stored: usize) -> Result<Scripted, Fault> {
     // Whether something was stored, for which there may be no memory, makes no difference to a purge.
     let counted = values.len().checked_sub(stored).filter(|counted| *counted >= calls);
     let (calls, removals) = values[..counted.ok_or(Fault::Misshapen)?].split_at(calls);
-    let lost = |value: &Value| matches!(value, Value::ServerError(error) if error.code() == "NOSCRIPT");
-    if calls.iter().any(lost) {
-        return Ok(None);
+    let any = |codes: &[&str]| {
+        calls.iter().any(|value| matches!(value, Value::ServerError(error) if codes.contains(&error.code())))
+    };
+    if any(&["NOSCRIPT"]) {
+        return Ok(Scripted::Unknown);
     }
-    removed(removals)?;
+    if any(&["ASK", "TRYAGAIN"]) {
+        return Ok(Scripted::Moving);
+    }
+    let moving = |error: &ServerError| matches!(error.code(), "ASK" | "TRYAGAIN");
+    // Entries that cannot be dropped meanwhile are as invalid as those that are.
+    if !removals.iter().any(|value| matches!(value, Value::ServerError(error) if moving(error))) {
+        removed(removals)?;
+    }
     let sum = removed(calls)?;
-    Ok(Some(usize::try_from(sum).unwrap_or(usize::MAX)))
+    Ok(Scripted::Sum(usize::try_from(sum).unwrap_or(usize::MAX)))
 }
 
 /// The answer to a SET with NX: was it set?
@@ -339,9 +348,7 @@ fn is_text(value: &Value, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use redis::VerbatimFormat;
-
-    use super::*;
+    use super::{super::introduction::introduced, *};
 
     fn error(line: &str) -> Value {
         redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap()
@@ -417,72 +424,6 @@ mod tests {
         let keys = vec![bulk("a"), Value::BulkString(vec![0xff]), Value::Nil];
         let reply = Value::Array(vec![bulk("17"), Value::Array(keys)]);
         assert_eq!(page(vec![reply]), Ok((17, vec!["a".to_owned()])));
-    }
-
-    #[test]
-    fn a_replica_is_not_trusted_and_a_server_without_hello_is() {
-        let pong = || Value::SimpleString("PONG".to_owned());
-        let hello =
-            |role: &str| Value::Map(vec![(bulk("server"), bulk("redis")), (bulk("role"), bulk(role))]);
-        let nameless = Ok(Introduction { incarnation: 0, informs: false });
-        assert_eq!(introduced(vec![pong(), hello("master")], Setting::Alone), nameless);
-        assert!(introduced(vec![pong(), hello("replica")], Setting::Alone).is_err());
-        let flat = Value::Array(vec![bulk("proto"), Value::Int(2), bulk("role"), bulk("slave")]);
-        assert!(introduced(vec![pong(), flat], Setting::Alone).is_err());
-        let no_hello = || error("ERR unknown command 'HELLO'");
-        assert_eq!(
-            introduced(vec![pong(), no_hello(), error("NOPERM info"), error("NOPERM info")], Setting::Alone),
-            nameless
-        );
-        assert!(
-            introduced(
-                vec![pong(), no_hello(), bulk(""), bulk("# Replication\r\nrole:slave\r\n")],
-                Setting::Alone
-            )
-            .is_err()
-        );
-        assert_eq!(
-            introduced(vec![error("NOPERM no ping for you"), hello("master")], Setting::Alone),
-            nameless
-        );
-        assert!(introduced(vec![error("LOADING wait"), hello("master")], Setting::Alone).is_err());
-    }
-
-    #[test]
-    fn another_process_or_another_promotion_is_another_incarnation() {
-        const RUN: &str = "# Server\r\nrun_id:0123456789abcdef0123456789abcdef01234567\r\n";
-        const REPLICATION: &str = "role:master\r\nmaster_replid:fedcba9876543210fedcba9876543210fedcba98\r\n";
-        let incarnation = |server: &str, replication: &str| {
-            let pong = Value::SimpleString("PONG".to_owned());
-            let text = VerbatimFormat::Text;
-            let replication = Value::VerbatimString { format: text, text: replication.to_owned() };
-            introduced(vec![pong, Value::Nil, bulk(server), replication], Setting::Alone).unwrap().incarnation
-        };
-        assert_eq!(incarnation(RUN, ""), 0x0123_4567_89ab_cdef);
-        let first = incarnation(RUN, REPLICATION);
-        assert_eq!(first, incarnation(RUN, REPLICATION));
-        assert_ne!(first, incarnation(&RUN.replace(":0", ":1"), REPLICATION));
-        assert_ne!(first, incarnation(RUN, &REPLICATION.replace(":f", ":e")));
-        assert_eq!(incarnation("run_id:short", "master_replid:"), 0);
-    }
-
-    // case B15
-    #[test]
-    fn a_node_of_a_cluster_is_another_one_once_it_was_given_a_slot() {
-        const RUN: &str = "run_id:0123456789abcdef0123456789abcdef01234567\r\nredis_mode:cluster\r\n";
-        let pong = || Value::SimpleString("PONG".to_owned());
-        let asked = |server: &str, cluster: &str, setting| {
-            let values = vec![pong(), Value::Nil, bulk(server), bulk("role:master\r\n"), bulk(cluster)];
-            introduced(values, setting)
-        };
-        let node = |cluster: &str| asked(RUN, cluster, Setting::Clustered);
-        let first = node("cluster_state:ok\r\ncluster_my_epoch:1\r\n").unwrap();
-        assert_eq!(node("cluster_state:ok\r\ncluster_my_epoch:1\r\n"), Ok(first));
-        assert_ne!(node("cluster_state:ok\r\ncluster_my_epoch:2\r\n").unwrap(), first);
-        assert!(node("cluster_state:fail\r\ncluster_my_epoch:1\r\n").unwrap_err().starts_with("CLUSTERDOWN"));
-        assert!(node("").unwrap_err().contains("CLUSTER INFO"));
-        assert!(asked("", "", Setting::Watched).unwrap_err().contains("INFO"));
-        assert!(asked(RUN, "", Setting::Alone).unwrap_err().contains("redis-cluster://"));
     }
 
     #[test]

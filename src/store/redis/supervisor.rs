@@ -32,7 +32,8 @@ use super::{
     command,
     config::Plan,
     dial::{Dialed, Dialer},
-    reply::{self, Fault, Introduction},
+    introduction::{self, Introduction},
+    reply::{self, Fault},
     topology::Place,
 };
 use crate::store::StoreError;
@@ -427,7 +428,7 @@ async fn keep(links: Arc<Links>, index: usize) {
             }
             let question = command::introduction(live.server.informs, links.dialer.setting());
             if let Ok(values) = links.exchange(link, &live, &question, links.patience).await {
-                match reply::introduced(values, links.dialer.setting()) {
+                match introduction::introduced(values, links.dialer.setting()) {
                     // Behind the same connection there is another server, or the same in another
                     // role; the next connection begins with the right number.
                     Ok(server) if server != live.server => {

@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use super::{
     address::{Host, host_of},
     cluster::Nodes,
-    reply::{self, Setting},
+    introduction::Setting,
+    reply,
     sentinel::Sentinels,
 };
 
@@ -41,6 +42,14 @@ impl Topology {
             Self::Fixed(server) => Ok(server.clone()),
             Self::Sentinel(sentinels) => sentinels.primary().await,
             Self::Cluster(nodes) => nodes.primary().await,
+        }
+    }
+
+    /// A connection to a node that another one has named.
+    pub(super) async fn reach(&self, host: &Host) -> Result<MultiplexedConnection, String> {
+        match self {
+            Self::Cluster(nodes) => nodes.reach(host).await,
+            Self::Fixed(_) | Self::Sentinel(_) => Err("the server is not part of a cluster".to_owned()),
         }
     }
 

@@ -8,7 +8,7 @@ use sea_orm_cache::{
     stores::{RedisConfig, RedisStore, Store, StoreError},
 };
 
-use super::{Load, NAMESPACE, SOON, all_agree, is_cached, process, world};
+use super::{Load, NAMESPACE, SOON, all_agree, cut_off, is_cached, process, world};
 use crate::{
     support::{PrivateCluster, Restart},
     world::{retitled, title},
@@ -68,6 +68,56 @@ async fn a_slot_that_moves_under_load_to_another_primary_and_back_fails_no_reque
     load.end("the namespace's slot was moved twice").await;
     assert!(db.cache().drain(SOON).await, "the queued purges were delivered");
     all_agree(&world, &[&db, &process(&world, RedisConfig::new(cluster.url())).await]).await;
+}
+
+// case F10: a purge has to reach keys of which one node has some and another the rest, or will.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_still_served_while_a_slot_moves_is_purged() {
+    let Some(cluster) = PrivateCluster::start().await else { return };
+    let slot = slot(&cluster).await;
+    let world = world().await;
+    let url = cluster.url();
+    let config = || RedisConfig::new(&url).write_timeout(SOON).read_timeout(SOON);
+    let (reader, writer) = (process(&world, config()).await, process(&world, config()).await);
+    for id in 1..=6 {
+        is_cached(&reader, id).await;
+    }
+    let from = cluster.owner(slot).await;
+    let to = (from + 1) % 3;
+    cluster.open_slot(slot, from, to).await;
+    let mut served = 0;
+    for id in 1..=6 {
+        let before = reader.cache().stats().total.hits;
+        title(&reader, id).await;
+        served += reader.cache().stats().total.hits - before;
+        let expected = format!("moved {id}");
+        retitled(id, &expected).update(&writer).await.unwrap();
+        assert_eq!(title(&reader, id).await, Some(expected));
+        cluster.move_keys(slot, from, to, 2).await;
+    }
+    assert!(served > 0, "nothing was served from the old node");
+    let stats = writer.cache().stats();
+    assert_eq!((stats.delayed_purges, stats.unguarded_writes), (0, 0), "{stats:?}");
+    while cluster.move_keys(slot, from, to, 100).await > 0 {}
+    cluster.close_slot(slot, from, to).await;
+    all_agree(&world, &[&reader, &writer]).await;
+}
+
+// case B15: the node that takes over has the entry and its stamps, and not the purge.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_lacks_the_purge_takes_over_and_serves_nothing_from_before() {
+    let Some(mut cluster) = PrivateCluster::start().await else { return };
+    let world = world().await;
+    let config = || RedisConfig::new(cluster.url());
+    let (reader, writer) = (process(&world, config()).await, process(&world, config()).await);
+    is_cached(&reader, 1).await;
+    let owner = cluster.owner(slot(&cluster).await).await;
+    cut_off(&cluster.nodes[owner], &cluster.nodes[owner + 3]).await;
+    retitled(1, "after the replica was cut off").update(&writer).await.unwrap();
+    let newcomer = config();
+    cluster.nodes[owner].kill().await;
+    is_cached(&writer, 2).await;
+    all_agree(&world, &[&process(&world, newcomer).await, &reader, &writer]).await;
 }
 
 // case F10 case F22

@@ -3,7 +3,7 @@
 use sea_orm::entity::prelude::*;
 use sea_orm_cache::stores::{RedisConfig, RedisStore, Store, StoreError, StoreState};
 
-use super::{Load, SOON, all_agree, is_cached, process, world};
+use super::{Load, SOON, all_agree, cut_off, is_cached, process, world};
 use crate::{
     support::{Watched, eventually},
     world::{retitled, title},
@@ -35,6 +35,21 @@ async fn a_primary_that_is_killed_under_load_fails_no_request_and_its_replica_ca
     load.end("a primary that Sentinel watches was killed").await;
     assert!(db.cache().drain(SOON).await, "the queued purges were delivered");
     all_agree(&world, &[&db, &other, &process(&world, through(&watched)).await]).await;
+}
+
+// case B15: the replica has the entry and its stamps, and not the purge.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_lacks_the_purge_takes_over_and_serves_nothing_from_before() {
+    let Some(mut watched) = Watched::start().await else { return };
+    let world = world().await;
+    let (reader, writer) =
+        (process(&world, through(&watched)).await, process(&world, through(&watched)).await);
+    is_cached(&reader, 1).await;
+    cut_off(&watched.servers[0], &watched.servers[1]).await;
+    retitled(1, "after the replica was cut off").update(&writer).await.unwrap();
+    watched.servers[0].kill().await;
+    watched.until_primary(1).await;
+    all_agree(&world, &[&process(&world, through(&watched)).await, &reader, &writer]).await;
 }
 
 // case B15 case B31: Sentinel has another primary, and the old one goes on: it was not reached when it was
