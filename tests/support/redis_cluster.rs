@@ -136,6 +136,13 @@ impl PrivateCluster {
         }
     }
 
+    /// All of that.
+    pub async fn move_slot(&self, slot: u16, from: usize, to: usize) {
+        self.open_slot(slot, from, to).await;
+        while self.move_keys(slot, from, to, 100).await > 0 {}
+        self.close_slot(slot, from, to).await;
+    }
+
     async fn any(&self) -> usize {
         self.nodes.iter().position(PrivateRedis::is_running).expect("a node that runs")
     }

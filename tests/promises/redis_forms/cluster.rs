@@ -10,7 +10,7 @@ use sea_orm_cache::{
 
 use super::{Load, NAMESPACE, SOON, all_agree, cut_off, is_cached, process, world};
 use crate::{
-    support::{PrivateCluster, Restart},
+    support::{PrivateCluster, Restart, eventually},
     world::{retitled, title},
 };
 
@@ -118,6 +118,36 @@ async fn a_replica_that_lacks_the_purge_takes_over_and_serves_nothing_from_befor
     cluster.nodes[owner].kill().await;
     is_cached(&writer, 2).await;
     all_agree(&world, &[&process(&world, newcomer).await, &reader, &writer]).await;
+}
+
+// case B15 case B30: the slot goes to another node, which loses a purge in a failover, and comes back with
+// the old stamps to the process in whose life the entry was made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slot_that_comes_back_without_a_purge_brings_nothing_back() {
+    let Some(mut cluster) = PrivateCluster::start().await else { return };
+    let slot = slot(&cluster).await;
+    let world = world().await;
+    let url = cluster.url();
+    let config = || RedisConfig::new(&url);
+    let (reader, writer) = (process(&world, config()).await, process(&world, config()).await);
+    is_cached(&reader, 1).await;
+    let first = cluster.owner(slot).await;
+    let (second, replica) = ((first + 1) % 3, (first + 1) % 3 + 3);
+    cluster.move_slot(slot, first, second).await;
+    cut_off(&cluster.nodes[second], &cluster.nodes[replica]).await;
+    // The writer has to have found the slot, so that its purge gets there.
+    eventually("the writer is there", SOON, async || writer.cache().ping().await.is_ok()).await;
+    eventually("it is purged", SOON, async || {
+        let before = writer.cache().stats();
+        retitled(1, "purged where it was").update(&writer).await.unwrap();
+        let after = writer.cache().stats();
+        (after.delayed_purges, after.unguarded_writes) == (before.delayed_purges, before.unguarded_writes)
+    })
+    .await;
+    cluster.nodes[second].kill().await;
+    eventually("the failover", SOON, async || cluster.owner(slot).await == replica).await;
+    cluster.move_slot(slot, replica, first).await;
+    all_agree(&world, &[&process(&world, config()).await, &reader, &writer]).await;
 }
 
 // case F10 case F22
