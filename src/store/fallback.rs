@@ -19,8 +19,8 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    Arm, EntryKey, EntryWrite, Found, MemoryStore, RateAnswer, RateAsk, Release, Store, StoreError,
-    StoreState, TagKey, TagListener, TagProbe, Watch,
+    Arm, EntryKey, EntryWrite, Found, MemoryStore, RateAnswer, RateAsk, Release, ServerFacts, Store,
+    StoreError, StoreState, TagKey, TagListener, TagProbe, Watch,
 };
 
 /// See the module.
@@ -117,6 +117,10 @@ impl Store for Fallback {
         self.store.ping().await
     }
 
+    async fn server(&self) -> Result<ServerFacts, StoreError> {
+        self.store.server().await
+    }
+
     async fn recovered(&self) {
         self.store.recovered().await;
     }
@@ -127,6 +131,10 @@ impl Store for Fallback {
 
     fn outlives_the_process(&self) -> bool {
         self.store.outlives_the_process()
+    }
+
+    fn uses_hash_tags(&self) -> bool {
+        self.store.uses_hash_tags()
     }
 
     fn state(&self) -> StoreState {

@@ -6,8 +6,8 @@
 mod cell;
 #[cfg(test)]
 mod conformance;
-mod fallback;
 mod facts;
+mod fallback;
 #[cfg(all(test, unix, feature = "redis"))]
 mod faults;
 mod feed;
@@ -29,8 +29,8 @@ use bytes::Bytes;
 
 pub(crate) use cell::Cell;
 pub use cell::Fate;
-pub(crate) use fallback::Fallback;
 pub use facts::ServerFacts;
+pub(crate) use fallback::Fallback;
 pub use feed::{TagListener, Watch};
 pub use key::{EntryKey, TagKey};
 pub use memory::MemoryStore;

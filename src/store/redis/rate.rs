@@ -38,7 +38,7 @@ fn call(ask: &RateAsk, naming: Naming) -> Pipeline {
     let mut pipeline = redis::pipe();
     match naming {
         Naming::Hash => pipeline.cmd("EVALSHA").arg(RATE.get_hash()),
-        Naming::Text => pipeline.cmd("EVAL").arg(RATE_TEXT),
+        Naming::Text | Naming::Apart => pipeline.cmd("EVAL").arg(RATE_TEXT),
     };
     pipeline.arg(1).arg(ask.key.as_str()).arg(ask.interval).arg(ask.burst).arg(ask.cells);
     pipeline
