@@ -22,6 +22,7 @@ async fn on(redis: &PrivateRedis) -> Cache {
     builder.redis_with(patient(redis.url())).build().await.unwrap()
 }
 
+// feature D5, D8
 #[tokio::test]
 async fn a_cache_that_is_well_is_healthy_and_needs_no_advice() {
     for (kind, cache) in caches().await {
@@ -38,6 +39,7 @@ async fn a_cache_that_is_well_is_healthy_and_needs_no_advice() {
     }
 }
 
+// feature D8
 #[tokio::test]
 async fn what_the_server_says_of_its_memory_becomes_advice() {
     let limits = ["--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"];
@@ -51,6 +53,7 @@ async fn what_the_server_says_of_its_memory_becomes_advice() {
     assert_eq!(codes(&cache.advice().await), ["eviction-policy"]);
 }
 
+// feature D8
 #[tokio::test]
 async fn a_server_that_is_full_and_evicts_nothing_is_critical() {
     let limits = ["--maxmemory", "1", "--maxmemory-policy", "noeviction"];
@@ -72,6 +75,7 @@ async fn a_server_that_may_not_be_asked_is_no_trouble() {
 }
 
 // case G5
+// feature D5, D8
 #[tokio::test]
 async fn a_server_that_is_away_or_frozen_is_said_to_be_so_and_said_to_be_back() {
     let Some(mut redis) = PrivateRedis::start().await else { return };
@@ -103,6 +107,7 @@ async fn a_cache_that_is_switched_off_says_so() {
     assert_eq!(codes(&cache.advice().await), ["switched-off"]);
 }
 
+// feature D4
 #[tokio::test]
 async fn each_question_to_the_store_is_timed_and_an_answer_from_memory_asks_none() {
     for world in World::on_each_store().await {

@@ -88,6 +88,7 @@ async fn busy(world: &World) {
 }
 
 // case G2
+// feature D4
 #[tokio::test]
 async fn a_scrape_says_what_the_statistics_say_and_adds_up() {
     for world in World::on_each_store().await {
@@ -121,6 +122,7 @@ async fn a_scrape_says_what_the_statistics_say_and_adds_up() {
 }
 
 // case G2, G8
+// feature D4
 #[tokio::test]
 async fn no_label_holds_a_key_or_a_value() {
     for world in World::on_each_store().await {
@@ -158,6 +160,7 @@ async fn no_label_holds_a_key_or_a_value() {
     }
 }
 
+// feature D4
 #[tokio::test]
 async fn every_name_is_documented_with_its_kind_and_every_documented_name_is_there() {
     let Some(world) = World::on_each_store().await.pop() else { return };
@@ -177,6 +180,7 @@ async fn every_name_is_documented_with_its_kind_and_every_documented_name_is_the
     assert_eq!(named(docs), all);
 }
 
+// feature D4
 #[tokio::test]
 async fn the_dashboard_for_grafana_asks_for_what_there_is() {
     let Some(world) = World::on_each_store().await.pop() else { return };

@@ -180,6 +180,7 @@ async fn stored_books(browser: &Browser) -> Option<u64> {
 }
 
 // case G5
+// feature D7
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_sees_the_cache_and_is_asked_before_anything_is_done() {
     let Some(world) = World::on_each_store().await.pop() else { return };

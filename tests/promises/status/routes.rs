@@ -37,6 +37,7 @@ async fn store(cache: &Cache, key: &str, options: EntryOptions) {
     eventually("the entry is there", SOON, async || cache.exists(key).await.unwrap()).await;
 }
 
+// feature D5, D6
 #[tokio::test]
 async fn one_word_of_health_is_open_and_all_else_is_closed_until_somebody_says_who_may_come_in() {
     let served = Served::start(status_router(cache().await)).await;
@@ -54,6 +55,7 @@ async fn one_word_of_health_is_open_and_all_else_is_closed_until_somebody_says_w
     }
 }
 
+// feature D6
 #[tokio::test]
 async fn with_a_token_only_who_has_it_comes_in() {
     let cache = cache().await;
@@ -129,6 +131,7 @@ async fn a_layer_of_the_callers_stands_before_all_of_it() {
 }
 
 // case G2, G8
+// feature D6
 #[tokio::test]
 async fn what_is_told_is_what_was_counted_and_holds_no_keys() {
     for world in World::on_each_store().await {
@@ -185,6 +188,7 @@ async fn what_is_told_is_what_was_counted_and_holds_no_keys() {
 }
 
 // case G5
+// feature D6
 #[tokio::test]
 async fn clearing_wants_to_be_confirmed_and_touches_its_own_namespace_alone() {
     for (kind, own) in caches().await {
@@ -227,6 +231,7 @@ async fn clearing_wants_to_be_confirmed_and_touches_its_own_namespace_alone() {
 }
 
 // case G5
+// feature D5, D6
 #[tokio::test]
 async fn with_redis_away_or_frozen_status_is_told_all_the_same() {
     let Some(mut redis) = PrivateRedis::start().await else { return };
@@ -256,6 +261,7 @@ async fn with_redis_away_or_frozen_status_is_told_all_the_same() {
     assert_eq!(served.get("/entries").await.code, 503);
 }
 
+// feature D6
 #[tokio::test]
 async fn each_scope_makes_misses_of_what_it_names_and_of_nothing_else() {
     for world in World::on_each_store().await {
@@ -319,6 +325,7 @@ async fn each_scope_makes_misses_of_what_it_names_and_of_nothing_else() {
 }
 
 // case G6
+// feature D6
 #[tokio::test]
 async fn a_warm_up_runs_once_at_a_time_and_says_how_far_it_is() {
     let Some(world) = World::on_each_store().await.pop() else { return };
