@@ -20,7 +20,8 @@ pub struct Watched {
 
 impl Watched {
     /// Two servers and three sentinels, of which two must agree. The user `cache` with the password `p@ss`
-    /// may do everything on the servers, `watcher` with `w@tch` on the sentinels; so may everybody.
+    /// may do everything on the servers; `watcher` with `w@tch` may ask the sentinels where the primary is, and
+    /// nothing else. Everybody may do everything.
     pub async fn start() -> Option<Self> {
         let user = ["--user", "cache", "on", ">p@ss", "~*", "&*", "+@all"];
         let primary = PrivateRedis::start_with(&user).await?;
@@ -31,7 +32,7 @@ impl Watched {
             "sentinel monitor {SERVICE} 127.0.0.1 {port} 2\n\
              sentinel down-after-milliseconds {SERVICE} 1500\n\
              sentinel failover-timeout {SERVICE} 10000\n\
-             user watcher on >w@tch ~* &* +@all\n"
+             user watcher on >w@tch -@all +sentinel|get-master-addr-by-name\n"
         );
         let mut sentinels = Vec::new();
         for _ in 0..3 {
