@@ -2,7 +2,10 @@
 
 use redis::{Pipeline, Value};
 
-use super::{introduction, reply::Fault};
+use super::{
+    introduction::{field, into_text},
+    reply::Fault,
+};
 use crate::store::ServerFacts;
 
 /// One round trip. Each section on its own: servers before version 7 take one at a time.
@@ -16,8 +19,8 @@ pub(super) fn question() -> Pipeline {
 
 /// A user who may not call INFO is told nothing, and that is no error.
 pub(super) fn facts(values: Vec<Value>) -> Result<ServerFacts, Fault> {
-    let info: String = values.into_iter().filter_map(introduction::into_text).collect();
-    let text = |name| introduction::field(&info, name).filter(|text| !text.is_empty());
+    let info: String = values.into_iter().filter_map(into_text).collect();
+    let text = |name| field(&info, name).filter(|text| !text.is_empty());
     let number = |name| text(name)?.parse::<u64>().ok();
     let word = |name| text(name).filter(|text| text.len() <= 40).map(str::to_owned);
     Ok(ServerFacts {
