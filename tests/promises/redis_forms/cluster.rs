@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use sea_orm::entity::prelude::*;
 use sea_orm_cache::{
-    Cache,
+    Cache, CachedBy, OutageReads,
     stores::{RedisConfig, RedisStore, Store, StoreError},
 };
 
@@ -159,6 +159,11 @@ async fn all_keys_of_a_namespace_are_in_its_slot() {
     is_cached(&db, 1).await;
     retitled(2, "new").update(&db).await.unwrap();
     assert_eq!(title(&db, 2).await.as_deref(), Some("new"));
+    // The same through what stands in for a store that is away.
+    let reads = OutageReads::Memory(std::time::Duration::from_secs(1));
+    let cache = Cache::builder().namespace(NAMESPACE).redis(cluster.url()).outage_reads(reads);
+    let standing_in = world.plain().clone().cached_by(cache.build().await.unwrap());
+    is_cached(&standing_in, 3).await;
     let keys: BTreeSet<_> = db.cache().keys(1000).await.unwrap().into_iter().collect();
     assert!(keys.len() > 5, "{keys:?}");
     let slot = slot(&cluster).await;
