@@ -129,6 +129,10 @@ impl Store for Fallback {
         self.store.watch(watch, listener).await
     }
 
+    fn stands_in_for(&self) -> Option<&dyn Store> {
+        Some(&*self.store)
+    }
+
     fn outlives_the_process(&self) -> bool {
         self.store.outlives_the_process()
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use sea_orm_cache::{
-    Cache, CacheError, Sessions,
+    Cache, CacheError, OutageReads, Sessions,
     stores::{MemoryStore, RedisConfig},
 };
 use serde::{Deserialize, Serialize};
@@ -191,8 +191,19 @@ async fn the_store_never_sees_an_id() {
 
 #[tokio::test]
 async fn an_outage_is_an_error_and_not_a_log_out() {
+    an_outage(OutageReads::Database).await;
+}
+
+/// Which knows nobody, and must not be asked.
+#[tokio::test]
+async fn nor_is_it_where_memory_answers_for_redis() {
+    an_outage(OutageReads::Memory(Duration::from_secs(60))).await;
+}
+
+async fn an_outage(reads: OutageReads) {
     let Some(mut server) = PrivateRedis::start().await else { return };
-    let cache = Cache::builder().redis_with(RedisConfig::new(server.url())).build().await.unwrap();
+    let builder = Cache::builder().outage_reads(reads).redis_with(RedisConfig::new(server.url()));
+    let cache = builder.build().await.unwrap();
     let sessions = web(&cache);
     let mut id = None;
     eventually("Redis is there", SOON, async || {
