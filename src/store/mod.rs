@@ -195,6 +195,12 @@ pub trait Store: Debug + Send + Sync + 'static {
         true
     }
 
+    /// Has a namespace to stand in braces, so that all its keys are in one slot (Redis Cluster)? Who
+    /// wraps a store says what that one says.
+    fn uses_hash_tags(&self) -> bool {
+        false
+    }
+
     /// The store that this one answers for while that is away: for who must have the truth, or an error.
     fn stands_in_for(&self) -> Option<&dyn Store> {
         None

@@ -10,6 +10,8 @@ local now = time[1] * 1000000 + time[2]
 local capacity = interval * burst
 
 local raw = redis.pcall('GET', KEYS[1])
+-- If this user may not look, nothing can be said.
+if type(raw) == 'table' and not string.find(raw.err, 'WRONGTYPE', 1, true) then return raw end
 -- Another type of value, or text that is no number: nothing of ours.
 local due = type(raw) == 'string' and tonumber(raw) or now
 local told = due - now
