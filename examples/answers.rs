@@ -4,6 +4,7 @@
 //! cargo run --example answers --features answers
 //! REDIS_URL=redis://127.0.0.1/ cargo run --example answers --features answers
 //! ```
+// feature C4
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::{convert::Infallible, time::Duration};

@@ -8,6 +8,7 @@
 //! ```
 //!
 //! Give it a database of its own: it migrates the schema up, and down again at the end.
+// feature B3, B11
 #![allow(missing_docs, clippy::print_stdout)]
 
 #[path = "bookshop/entity.rs"]

@@ -4,6 +4,7 @@
 //! cargo run --example cached_fn
 //! REDIS_URL=redis://127.0.0.1/ cargo run --example cached_fn
 //! ```
+// feature C2
 #![allow(missing_docs, clippy::print_stdout)]
 
 use sea_orm_cache::{Cache, cached_fn};

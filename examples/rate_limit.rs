@@ -4,6 +4,7 @@
 //! cargo run --example rate_limit
 //! REDIS_URL=redis://127.0.0.1/ cargo run --example rate_limit   # twice at a time: one limit
 //! ```
+// feature C5
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! cargo run --example sessions
 //! REDIS_URL=redis://127.0.0.1/ cargo run --example sessions
 //! ```
+// feature C3
 #![allow(missing_docs, clippy::print_stdout)]
 
 use std::time::Duration;

@@ -398,7 +398,7 @@ mod tests {
             let way = next(&mut seed) % 6;
             match way {
                 0 => bytes.truncate(place(&mut seed, &bytes)),
-                1 => bytes.extend((0..next(&mut seed) % 300).map(|n| n as u8)),
+                1 => bytes.extend((0..=next(&mut seed) % 300).map(|n| n as u8)),
                 2 => {
                     let at = place(&mut seed, &bytes);
                     bytes[at] ^= 1 << (next(&mut seed) % 8);

@@ -415,7 +415,7 @@ async fn of_many_who_ask_a_slow_limit_exactly_the_burst_gets_through(store: AnyS
     });
     let allowed: u32 = join_all(tasks).await.into_iter().map(Result::unwrap).sum();
     assert_eq!(allowed, 100);
-    assert_eq!(store.scan("shop:r:", 10).await.unwrap(), ["shop:r:slow"]);
+    assert_eq!(store.scan(&format!("{SHOP}r:"), 10).await.unwrap(), [format!("{SHOP}r:slow")]);
     assert_eq!(store.delete(&[entry("r:slow"), entry("r:none")]).await.unwrap(), 1);
     assert!(store.rate(&ask).await.unwrap().allowed, "it begins anew");
 }

@@ -63,6 +63,7 @@ async fn there<const N: usize>(cache: &Cache, keys: [&str; N]) -> [bool; N] {
 
 // ---------------------------------------------------------------------------------- own entries
 
+// feature B3
 #[tokio::test]
 async fn an_entry_comes_back_as_it_was_until_it_is_replaced_or_dropped() {
     for (kind, cache) in caches().await {
@@ -80,6 +81,7 @@ async fn an_entry_comes_back_as_it_was_until_it_is_replaced_or_dropped() {
     }
 }
 
+// feature B3
 #[tokio::test]
 async fn many_entries_are_read_in_the_order_of_their_keys() {
     for (kind, cache) in caches().await {
@@ -136,6 +138,7 @@ async fn a_value_of_another_type_is_a_miss_and_is_loaded_anew() {
     }
 }
 
+// feature B5
 #[tokio::test]
 async fn what_was_loaded_is_remembered_and_an_error_is_not() {
     for (kind, cache) in caches().await {
@@ -228,6 +231,7 @@ async fn what_is_too_large_is_refused_by_set_and_only_returned_by_load() {
 }
 
 // case F13
+// feature B2
 #[tokio::test]
 async fn a_time_to_live_is_honoured_and_never_exceeds_the_bound() {
     for kind in [StoreKind::Memory, StoreKind::Redis] {
@@ -258,6 +262,7 @@ async fn a_time_to_live_is_honoured_and_never_exceeds_the_bound() {
 
 // --------------------------------------------------------------------------------- invalidation
 
+// feature B4
 #[tokio::test]
 async fn a_tag_makes_its_entries_misses_and_no_others() {
     for (kind, cache) in caches().await {
@@ -374,6 +379,7 @@ async fn own(world: &World, key: &str, options: EntryOptions) {
     world.cache().get_or_load(key, options, async || Ok::<_, Infallible>(1_u8)).await.unwrap();
 }
 
+// feature B4
 #[tokio::test]
 async fn every_invalidation_by_hand_reaches_what_it_names_and_nothing_else() {
     use Cached::{Book, Books, NoBook, OfBooks, Publisher, Shelf};
@@ -653,6 +659,7 @@ async fn nothing_outside_the_namespace_is_ever_touched() {
     }
 }
 
+// feature B3
 #[tokio::test]
 async fn each_call_costs_the_round_trips_that_it_says() {
     let Some(url) = shared_redis_url() else { return };

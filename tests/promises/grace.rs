@@ -28,6 +28,7 @@ async fn late(cache: &Cache, options: EntryOptions) {
     .await;
 }
 
+// feature B5
 #[tokio::test]
 async fn while_one_loads_anew_the_others_are_served_what_is_there() {
     for (store, cache) in caches().await {

@@ -70,6 +70,7 @@ async fn composite_keys_that_read_alike_are_different_rows() {
 }
 
 // case F2
+// feature B1
 #[tokio::test]
 async fn two_processes_find_each_others_entries() {
     for world in World::on_each_store().await.into_iter().filter(|w| w.store == StoreKind::Redis) {
@@ -85,6 +86,7 @@ async fn two_processes_find_each_others_entries() {
 }
 
 // case F3
+// feature B1
 #[tokio::test]
 async fn namespaces_do_not_see_each_other() {
     let Some(url) = shared_redis_url() else { return };
@@ -183,6 +185,7 @@ async fn keys_of_any_length_and_content_work_and_stay_short() {
 }
 
 // case F13
+// feature B2
 #[tokio::test]
 async fn nothing_lives_longer_than_it_was_given_and_nothing_lives_for_ever() {
     let Some(url) = shared_redis_url() else { return };
@@ -332,6 +335,7 @@ async fn a_user_with_the_few_commands_that_are_needed_and_another_database_will_
 }
 
 // case F22
+// feature B1
 #[tokio::test]
 async fn every_key_that_is_touched_begins_with_the_namespace() {
     let Some(server) = PrivateRedis::start().await else { return };

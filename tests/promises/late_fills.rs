@@ -146,6 +146,7 @@ async fn a_late_fill_never_resurrects_a_deleted_row() {
 }
 
 // case B2, B12 of the features: the old row
+// feature B12
 #[tokio::test]
 async fn a_late_fill_never_resurrects_the_old_row() {
     for (gate, cache) in gated_caches().await {
@@ -166,6 +167,7 @@ async fn a_late_fill_never_resurrects_the_old_row() {
 }
 
 // case B9
+// feature B10
 #[tokio::test]
 async fn a_late_negative_entry_never_hides_an_inserted_row() {
     for (gate, cache) in gated_caches().await {
@@ -188,6 +190,7 @@ async fn a_late_negative_entry_never_hides_an_inserted_row() {
 }
 
 // case B21
+// feature B6
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_concurrent_reads_of_one_missing_key_make_one_query() {
     for (store, cache) in caches().await {

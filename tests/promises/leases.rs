@@ -40,6 +40,7 @@ async fn load(cache: &Cache, loads: &AtomicUsize, value: &'static str) -> String
 }
 
 // case B21
+// feature B6
 #[tokio::test]
 async fn a_thousand_misses_at_a_time_in_four_processes_are_one_load() {
     let Some(caches) = processes(4, Duration::from_secs(20)).await else { return };

@@ -2,6 +2,8 @@
 //! holds data.
 
 mod advice;
+mod compose;
+mod decisions;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod purges;

@@ -35,6 +35,7 @@ async fn contents(store: &dyn Store, cache: &Cache) -> Vec<(String, Vec<u8>)> {
     keys.into_iter().zip(found).filter_map(|(key, bytes)| Some((key, bytes?.to_vec()))).collect()
 }
 
+// feature B7
 #[cfg(feature = "compression")]
 #[tokio::test]
 async fn a_large_answer_takes_less_room_and_comes_back_as_it_was() {
@@ -128,6 +129,7 @@ mod encrypted {
         first
     }
 
+    // feature B8
     #[tokio::test]
     async fn nothing_that_shows_an_encrypted_row_is_readable_in_the_store() {
         for (store, world) in stocked().await {
@@ -167,6 +169,7 @@ mod encrypted {
         }
     }
 
+    // feature B8
     #[tokio::test]
     async fn keys_change_without_a_wrong_answer() {
         for (store, world) in stocked().await {

@@ -304,6 +304,7 @@ async fn cached_price(db: &CachedConnection, id: i64) -> i64 {
 }
 
 // case B1, B2, B10, B25
+// feature B12
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_race_of_a_slow_load_and_a_write_leaves_nothing_stale_behind() {
     let Some(world) = World::new(Backend::Postgres, StoreKind::Redis).await else { return };

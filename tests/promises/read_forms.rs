@@ -361,6 +361,7 @@ async fn write(world: &World, table: &str) {
 }
 
 // case E1, E2, E3, E4, E5, E6, E7, E10, E14, E15
+// feature B11
 #[tokio::test]
 async fn every_read_form_says_what_the_database_says_and_is_purged_by_every_table_it_reads() {
     for world in World::all().await {
@@ -813,6 +814,7 @@ async fn an_error_is_not_cached() {
 }
 
 // case E10
+// feature B10
 #[tokio::test]
 async fn a_row_that_is_required_and_not_there_is_found_once_it_is() {
     for world in World::all().await {

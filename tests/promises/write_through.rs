@@ -90,6 +90,7 @@ async fn is_hit(db: &CachedConnection, id: i64) -> (Option<through::Model>, bool
     (row, db.cache().stats().total.hits > before)
 }
 
+// feature B5
 #[tokio::test]
 async fn a_row_that_an_update_returned_is_a_hit_at_once() {
     for (world, db) in shops().await {
@@ -203,6 +204,7 @@ async fn what_a_session_of_its_own_writes_is_not_stored_for_others() {
 /// Writers and readers of one row, over two processes where the store is shared. A read never says less
 /// than was acknowledged before it began; and many are hits of what a writer has left.
 // case B1, B10
+// feature B5
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writers_that_write_through_one_row_by_turns_leave_nothing_old_behind() {
     const WRITES: usize = 150;

@@ -28,7 +28,7 @@ enum Work {
 }
 
 /// The examples that end by themselves.
-const EXAMPLES: &[&str] = &["bookshop", "quickstart"];
+const EXAMPLES: &[&str] = &["bookshop", "quickstart", "rate_limit", "sessions", "answers", "cached_fn"];
 
 /// The quick ones first.
 const STEPS: &[Step] = &[

@@ -25,6 +25,7 @@ async fn answer(answers: &Answers, asked: &Asked, text: &str) -> String {
     answers.get_or_generate(asked, options(), || async { Ok::<_, String>(text) }).await.unwrap()
 }
 
+// feature C4
 #[tokio::test]
 async fn the_same_question_is_generated_once_and_another_one_is_another() {
     for (kind, cache) in caches().await {

@@ -39,6 +39,7 @@ async fn price(cache: &Cache, currency: &str, day: u32, runs: &Runs) -> Result<S
     Ok(format!("{known} on day {day}"))
 }
 
+// feature C2
 #[tokio::test]
 async fn it_runs_once_for_each_key_and_an_error_is_not_stored() {
     for (kind, cache) in caches().await {
@@ -91,6 +92,7 @@ async fn by_arguments(
     Some((words.len() + map.len(), flag))
 }
 
+// feature C2
 #[tokio::test]
 async fn without_a_key_all_arguments_count() {
     for (kind, cache) in caches().await {

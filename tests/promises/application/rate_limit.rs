@@ -194,6 +194,7 @@ fn two_processes(quota: &str) -> [u32; 2] {
     both.map(|mut asking| asking.line().parse().unwrap())
 }
 
+// feature C5
 #[test]
 fn two_processes_together_get_exactly_the_burst() {
     if shared_redis_url().is_none() {

@@ -35,6 +35,7 @@ fn number(field: &str, parameter: &str) -> u64 {
     value.split(';').next().unwrap().parse().unwrap()
 }
 
+// feature C5
 #[tokio::test]
 async fn what_is_too_much_is_answered_with_429_and_every_answer_tells_the_limit() {
     for (kind, cache) in caches().await {

@@ -68,6 +68,7 @@ async fn what_one_process_signs_in_every_process_knows() {
     }
 }
 
+// feature C3
 #[tokio::test]
 async fn logging_out_everywhere_ends_all_sessions_of_the_user_and_of_nobody_else() {
     for (kind, here, there) in pairs().await {
@@ -284,6 +285,7 @@ impl Tried {
     }
 }
 
+// feature C3
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_gets_in_who_should_not() {
     for (gate, cache) in gated_caches().await {

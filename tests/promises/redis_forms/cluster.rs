@@ -19,6 +19,7 @@ async fn slot(cluster: &PrivateCluster) -> u16 {
 }
 
 // case F10 case C9
+// feature D2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_is_killed_under_load_fails_no_request_and_its_replica_caches_on() {
     let Some(mut cluster) = PrivateCluster::start().await else { return };
@@ -44,6 +45,7 @@ async fn a_primary_that_is_killed_under_load_fails_no_request_and_its_replica_ca
 }
 
 // case F10
+// feature D2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_under_load_to_another_primary_and_back_fails_no_request() {
     let Some(cluster) = PrivateCluster::start().await else { return };

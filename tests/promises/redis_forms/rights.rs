@@ -63,6 +63,7 @@ async fn everything(world: &World, redis: impl Fn() -> RedisConfig) {
 }
 
 // case F21
+// feature D2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_documented_user_may_do_all_that_is_needed() {
     let Some(server) = PrivateRedis::start().await else { return };
@@ -85,6 +86,7 @@ async fn the_documented_user_of_a_cluster_may_do_all_that_is_needed() {
 }
 
 // case F21 case G8
+// feature D2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_right_that_is_missing_is_named_at_the_start_or_not_needed() {
     let Some(server) = PrivateRedis::start().await else { return };

@@ -18,6 +18,7 @@ fn through(watched: &Watched) -> RedisConfig {
 }
 
 // case B15 case C3 case C9
+// feature D2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_primary_that_is_killed_under_load_fails_no_request_and_its_replica_caches_on() {
     let Some(mut watched) = Watched::start().await else { return };

@@ -130,6 +130,7 @@ async fn refusal(config: RedisConfig) -> String {
 }
 
 // case C14
+// feature D2
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_the_authority_has_signed_is_spoken_to_and_no_other() {
     let Some(papers) = Papers::made() else { return };

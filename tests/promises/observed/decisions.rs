@@ -1,0 +1,90 @@
+//! Debug mode: a line of the log for each decision, and nothing in it that should not be there.
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex},
+};
+
+use sea_orm::{TransactionTrait, entity::prelude::*};
+use sea_orm_cache::prelude::*;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::{
+    entity::book,
+    support::Backend,
+    world::{StoreKind, World, retitled, title},
+};
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn take(&self) -> Vec<String> {
+        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+// feature D10
+// case G8
+#[tokio::test(flavor = "current_thread")]
+async fn each_decision_is_a_line_of_the_log_without_keys_or_rows() {
+    const SECRET: &str = "hunter2";
+    let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(log.clone())
+        .with_ansi(false)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
+        .finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let ours = |log: &Log| {
+        let lines = log.take().into_iter().filter(|line| line.contains("sea_orm_cache"));
+        lines.collect::<Vec<_>>()
+    };
+    retitled(3, SECRET).update(world.plain()).await.unwrap();
+    ours(&log);
+    let mut seen = Vec::new();
+    for (outcome, read) in [("Miss", 0), ("Hit", 0), ("Bypass(InTransaction)", 1)] {
+        match read {
+            0 => drop(title(&world.db, 3).await),
+            _ => {
+                let transaction = world.db.begin().await.unwrap();
+                book::Entity::find_by_id(3).cached().one(&transaction).await.unwrap();
+                transaction.rollback().await.unwrap();
+            }
+        }
+        let lines = ours(&log);
+        let decisions: Vec<_> = lines.iter().filter(|line| line.contains("cached read")).collect();
+        assert_eq!(decisions.len(), 1, "{outcome}: {lines:?}");
+        assert!(decisions[0].contains(outcome) && decisions[0].contains("book"), "{decisions:?}");
+        seen.extend(lines);
+    }
+    retitled(3, "another").update(&world.db).await.unwrap();
+    let lines = ours(&log);
+    assert_eq!(lines.iter().filter(|line| line.contains("purged")).count(), 1, "{lines:?}");
+    seen.extend(lines);
+    for line in seen {
+        assert!(!line.contains(SECRET) && !line.contains(&world.namespace), "{line}");
+    }
+}
