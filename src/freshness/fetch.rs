@@ -291,7 +291,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Consistency, OnOutage},
-        freshness::{Payload, Shape, Wrap},
+        freshness::{Payload, Wrap},
         store::{Arm, MemoryStore, TagKey, WriterId},
     };
 
@@ -321,20 +321,10 @@ mod tests {
         let store = Arc::new(MemoryStore::with_capacity(1 << 20));
         let freshness = freshness(store.clone());
         let tags: Vec<_> = ["ns:t", "ns:t:book:7", "ns:t:book"].map(TagKey::from_full).into();
-        let question = Arc::new(Question {
-            key: EntryKey::from_full("ns:row:book:7@0"),
-            shape: Shape::of(&tags),
-            only_if_missing: vec![2],
-            family: None,
-            also: Vec::new(),
-            ttl: Duration::from_secs(60),
-            negative_ttl: Duration::from_secs(60),
-            grace: Grace::default(),
-            fresh: false,
-            wrap: Wrap { compress_above: usize::MAX, encrypt: false },
-            terms: None,
-            tags: tags.clone(),
-        });
+        let wrap = Wrap { compress_above: usize::MAX, encrypt: false };
+        let key = EntryKey::from_full("ns:row:book:7@0");
+        let question = Question::for_tests(key, tags.clone(), wrap);
+        let question = Arc::new(Question { only_if_missing: vec![2], ..question });
         let life = Duration::from_secs(60);
         let arm = Arm { writer: WriterId::fresh(), tags: vec![(tags[2].clone(), 0)], life };
         store.arm(&arm).await.unwrap();
