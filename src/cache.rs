@@ -703,7 +703,7 @@ fn decode_own<T: DeserializeOwned>(kind: PayloadKind, payload: &Bytes) -> Option
 }
 
 /// `report` of `report:7`: what stands before the first colon.
-fn stem(name: &str) -> Option<&str> {
+pub(crate) fn stem(name: &str) -> Option<&str> {
     name.split_once(':').map(|(stem, _)| stem)
 }
 
@@ -713,18 +713,18 @@ fn stem_of_pattern(tag: &str) -> Option<&str> {
 }
 
 /// A table's name as tags know it: lower case, without the schema.
-fn bare_name(table: &str) -> String {
+pub(crate) fn bare_name(table: &str) -> String {
     table.rsplit('.').next().unwrap_or(table).trim_matches(['"', '`', '[', ']']).to_lowercase()
 }
 
 /// Is this the key of something else than an entry, namespace taken off: a tag, a lease, a rate limit, a
 /// session?
-fn is_no_entry(key: &str) -> bool {
+pub(crate) fn is_no_entry(key: &str) -> bool {
     key.starts_with('~') || matches!(key.split(':').next(), Some("t" | "i" | "u" | "g" | "l" | "r" | "s"))
 }
 
 /// `*` matches any text; everything else matches itself. Linear in the text for each `*`.
-fn matches_pattern(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches_pattern(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
     let parts: Vec<_> = parts.collect();

@@ -349,6 +349,24 @@ fn push_part(out: &mut String, part: &str) {
     }
 }
 
+/// The other way; `None` of a part that stands as its hash.
+#[cfg(feature = "cli")]
+pub(crate) fn unescaped(part: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(part.len());
+    let mut bytes = part.bytes();
+    while let Some(byte) = bytes.next() {
+        out.push(match byte {
+            b'#' => return None,
+            b'%' => {
+                let mut digit = || char::from(bytes.next()?).to_digit(16);
+                u8::try_from(digit()? << 4 | digit()?).ok()?
+            }
+            plain => plain,
+        });
+    }
+    String::from_utf8(out).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

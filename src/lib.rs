@@ -19,6 +19,7 @@
 //! | rate limits, sessions | [`RateLimiter`], [`Sessions`] |
 //! | expensive answers, functions | `Answers` (feature `answers`), [`macro@cached_fn`] |
 //! | Redis, in process, or your own | [`stores`] |
+//! | what stands in the store, for operators | `inspect`, and the program `sea-orm-cache` (feature `cli`) |
 //!
 //! What is promised, and what is not, is in `docs/contract.md` of the repository.
 
@@ -30,6 +31,8 @@ mod connection;
 mod entity;
 mod error;
 mod freshness;
+#[cfg(feature = "cli")]
+pub mod inspect;
 mod keys;
 mod near;
 mod observe;

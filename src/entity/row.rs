@@ -271,6 +271,23 @@ impl<'a> RowReader<'a> {
         rmp_serde::from_slice(&blob.0).map_err(|_| CodecError::Malformed { expected: "a value of this type" })
     }
 
+    /// A column value without what SeaORM's features make of it: dates and the like as their variant holds them.
+    #[cfg(feature = "cli")]
+    pub(crate) fn shown(&mut self) -> Result<serde_json::Value, CodecError> {
+        Ok(match self.plain::<Cell<'a>>("a column value")? {
+            Cell::Packed(blob) => rmp_serde::from_slice(&blob.0)
+                .map_err(|_| CodecError::Malformed { expected: "a packed value" })?,
+            Cell::SomeNull(_) => serde_json::Value::Null,
+            Cell::Bytes(bytes) => bytes
+                .map(|blob| blob.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+                .map_or(serde_json::Value::Null, |digits| serde_json::json!({ "bytes": digits })),
+            plain => match serde_json::to_value(&plain) {
+                Ok(serde_json::Value::Object(variant)) => variant.into_values().next().unwrap_or_default(),
+                _ => return Err(CodecError::Malformed { expected: "a column value" }),
+            },
+        })
+    }
+
     /// Nothing may be left over: bytes behind the end mean that the payload is not ours.
     pub(crate) fn finish(self) -> Result<(), CodecError> {
         if self.rest.is_empty() { Ok(()) } else { Err(CodecError::Malformed { expected: "an end" }) }

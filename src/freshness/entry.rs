@@ -39,26 +39,27 @@ pub(crate) enum PayloadKind {
     Custom,
 }
 
+/// What stands before the payload.
 #[derive(Serialize, Deserialize)]
-struct Header<'a> {
-    kind: PayloadKind,
+pub(crate) struct Header<'a> {
+    pub(crate) kind: PayloadKind,
     /// The life of the store in which the entry was made; zero if the store does not tell.
-    incarnation: [u8; 8],
+    pub(crate) incarnation: [u8; 8],
     /// Hash of the tag keys that the reader must ask for, in order.
-    asked: [u8; 8],
+    pub(crate) asked: [u8; 8],
     /// When its time is over, in milliseconds since 1970.
-    until: u64,
+    pub(crate) until: u64,
     /// Whether it is kept beyond that, for those who may be served it then.
-    outlives: bool,
+    pub(crate) outlives: bool,
     /// Bytes of the payload before it was compressed; zero if it was not.
-    length: u64,
+    pub(crate) length: u64,
     /// The number of the key that the payload is encrypted with; zero if it is not.
-    sealed_with: u32,
+    pub(crate) sealed_with: u32,
     /// For each of those tags its stamp, or zero where the entry does not depend on it.
-    stamps: Vec<[u8; 8]>,
+    pub(crate) stamps: Vec<[u8; 8]>,
     /// Tags that only the content of the entry names, each with its stamp.
     #[serde(borrow)]
-    more: Vec<(&'a str, [u8; 8])>,
+    pub(crate) more: Vec<(&'a str, [u8; 8])>,
 }
 
 /// An entry about to be stored.
@@ -125,28 +126,72 @@ impl Entry<'_> {
     }
 }
 
+/// An entry that is whole and ours, its payload as it was packed.
+pub(crate) struct Opened<'a> {
+    pub(crate) header: Header<'a>,
+    /// The header as it was written, to which the payload is bound if it is encrypted.
+    pub(crate) text: &'a [u8],
+    pub(crate) packed: &'a [u8],
+}
+
+/// Why bytes are not an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "which format it is, only people ask"))]
+pub(crate) enum Damage {
+    /// They do not begin as entries do.
+    Foreign,
+    /// They are an entry of another format.
+    Format(u8),
+    /// They are cut off, changed, or were written under another key.
+    Checksum,
+    /// The checksum is right, and what it covers is no header.
+    Header,
+}
+
+impl<'a> Opened<'a> {
+    pub(crate) fn read(key: &EntryKey, bytes: &'a [u8]) -> Result<Self, Damage> {
+        let (prefix, rest) = bytes.split_at_checked(PREFIX).ok_or(Damage::Foreign)?;
+        if prefix[..2] != MAGIC {
+            return Err(Damage::Foreign);
+        }
+        if prefix[2] != FORMAT {
+            return Err(Damage::Format(prefix[2]));
+        }
+        if prefix[3..] != checksum(key, rest).to_le_bytes() {
+            return Err(Damage::Checksum);
+        }
+        let (header, packed) = postcard::take_from_bytes(rest).map_err(|_| Damage::Header)?;
+        Ok(Self { header, text: &rest[..rest.len() - packed.len()], packed })
+    }
+}
+
+impl Header<'_> {
+    /// How the payload was packed.
+    pub(crate) fn packed(&self) -> Packed {
+        Packed { length: self.length, key: self.sealed_with }
+    }
+
+    /// Are these the tags that its readers ask for, in this order?
+    #[cfg(feature = "cli")]
+    pub(crate) fn asks_for<'t>(&self, tags: impl IntoIterator<Item = &'t TagKey>) -> bool {
+        Shape::of(tags).0 == self.asked
+    }
+}
+
 impl Decoded {
     /// Reads an entry; `None` if it is not one of ours for this key and these tags.
     pub(crate) fn read(question: &Question, bytes: &Bytes, packing: &Packing) -> Option<Self> {
         let Question { key, tags: asked, shape, wrap, .. } = question;
-        let rest = bytes.get(PREFIX..)?;
-        if bytes[..2] != MAGIC || bytes[2] != FORMAT {
-            return None;
-        }
-        let sum = u32::from_le_bytes(bytes[PREFIX - 4..PREFIX].try_into().ok()?);
-        if sum != checksum(key, rest) {
-            return None;
-        }
-        let (header, payload): (Header<'_>, &[u8]) = postcard::take_from_bytes(rest).ok()?;
+        let Opened { header, text, packed: payload } = Opened::read(key, bytes).ok()?;
         if header.asked != shape.0 || header.stamps.len() != asked.len() {
             return None;
         }
-        let packed = Packed { length: header.length, key: header.sealed_with };
+        let packed = header.packed();
         // Anybody who can write to the store can write one that is not encrypted.
         if wrap.encrypt != (packed.key != 0) {
             return None;
         }
-        let payload = match packing.unpack(packed, key, &rest[..rest.len() - payload.len()], payload)? {
+        let payload = match packing.unpack(packed, key, text, payload)? {
             Cow::Borrowed(payload) => bytes.slice_ref(payload),
             Cow::Owned(payload) => payload.into(),
         };

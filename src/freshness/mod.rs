@@ -26,6 +26,8 @@ mod ticket;
 mod verify;
 mod write_through;
 
+#[cfg(feature = "cli")]
+pub(crate) use entry::{Damage, Opened, since_1970};
 pub(crate) use entry::{Decoded, Entry, PayloadKind, Shape};
 pub(crate) use fetch::{Checks, Freshness, Reading};
 pub(crate) use look::Look;

@@ -34,11 +34,11 @@ pub(crate) struct Wrap {
 
 /// How an entry was packed, for its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Packed {
+pub(crate) struct Packed {
     /// Bytes before it was compressed; zero if it was not.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// The number of the key that it is encrypted with; zero if it is not.
-    pub(super) key: u32,
+    pub(crate) key: u32,
 }
 
 impl Packing {
@@ -65,7 +65,7 @@ impl Packing {
     }
 
     /// What was packed, or `None` if it is not as it was.
-    pub(super) fn unpack<'a>(
+    pub(crate) fn unpack<'a>(
         &self,
         packed: Packed,
         entry: &EntryKey,
@@ -178,8 +178,11 @@ impl EncryptionKeys {
         Ok(self)
     }
 
-    /// From `2:<64 hexadecimal digits>,1:<...>`: the current one first.
-    pub(crate) fn parse(text: &str) -> Result<Self, CacheError> {
+    /// From `2:<64 hexadecimal digits>,1:<...>`, the current one first: the text of `CACHE_ENCRYPTION_KEYS`.
+    ///
+    /// # Errors
+    /// It is no such text; the error does not quote it.
+    pub fn parse(text: &str) -> Result<Self, CacheError> {
         // The text is a secret: an error does not quote it.
         let wrong = || {
             let text = "each key is a number, a colon and 64 hexadecimal digits; keys are separated by commas, \

@@ -22,6 +22,8 @@ mod barriers;
 mod cache_api;
 mod cancelled;
 mod chaos;
+#[cfg(feature = "cli")]
+mod command_line;
 mod crash;
 mod dependents;
 mod differential;
