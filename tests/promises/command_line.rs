@@ -449,7 +449,7 @@ fn wrong_usage_ends_with_two_and_says_no_secret() {
 }
 
 // feature D9
-// case C1
+// case C3, C4
 #[tokio::test]
 async fn a_server_that_is_away_or_hangs_is_three_within_bounded_time() {
     let place = Place { url: format!("redis://127.0.0.1:{}/", free_port()), namespace: "shop".to_owned() };
