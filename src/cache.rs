@@ -29,6 +29,7 @@ use crate::{
     schema::Schema,
     statement::Memo,
     store::{Stamp, Store, TagKey, Watch},
+    watched::{self, Refusal},
 };
 
 /// Under which name the application's own entries are counted.
@@ -268,6 +269,8 @@ impl Cache {
             keys.iter().for_each(|_| counters.count(Outcome::Bypass(Bypass::Disabled)));
             return Ok(keys.iter().map(|_| None).collect());
         }
+        // What the entries depend on is not known here.
+        watched::refuse(Refusal::Unknown);
         let options = EntryOptions::default();
         let questions: Vec<_> = keys.iter().map(|key| self.question(key, &options)).collect();
         let looks = self.inner.freshness.look_many(&questions).await;
@@ -370,6 +373,7 @@ impl Cache {
             return load().await;
         }
         let question = self.question(key, &options);
+        watched::depends(&self.inner.freshness, question.tags.iter().chain(&question.also));
         let load = || async {
             let value = load().await?;
             let payload = match encode_own(&value).and_then(|bytes| comes_back(&value, bytes)) {
@@ -400,6 +404,7 @@ impl Cache {
     /// None today; the signature leaves room.
     pub async fn exists(&self, key: &str) -> Result<bool, CacheError> {
         let question = self.question(key, &EntryOptions::default());
+        watched::refuse(Refusal::Unknown);
         Ok(self.inner.config.enabled
             && matches!(self.inner.freshness.look(&question).await, Look::Hit { .. }))
     }
@@ -575,7 +580,7 @@ impl Cache {
         self.inner.freshness.drained(patience).await
     }
 
-    fn question(&self, key: &str, options: &EntryOptions) -> Question {
+    pub(crate) fn question(&self, key: &str, options: &EntryOptions) -> Question {
         let keys = &self.inner.keys;
         let config = &self.inner.config;
         let ttl = config.ttl(options.ttl.unwrap_or(TtlSpec::For(config.default_ttl)));
@@ -601,6 +606,7 @@ impl Cache {
             only_if_missing: Vec::new(),
             family: None,
             also,
+            expected: None,
             ttl: ttl.max(Duration::from_millis(1)),
             negative_ttl: config.negative_ttl,
             grace: Grace {
@@ -689,7 +695,7 @@ pub(crate) fn comes_back<T: Serialize + DeserializeOwned>(
 }
 
 fn own_payload(bytes: Vec<u8>) -> Payload {
-    Payload { kind: PayloadKind::Custom, bytes, more: Vec::new(), depends_on_family: false }
+    Payload { kind: PayloadKind::Custom, bytes, more: Vec::new(), depends_on_family: false, at_most: None }
 }
 
 fn decode_own<T: DeserializeOwned>(kind: PayloadKind, payload: &Bytes) -> Option<T> {

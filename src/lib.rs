@@ -17,6 +17,7 @@
 //! | configuration | [`CacheBuilder`], [`CacheConfig`] |
 //! | loading at start-up | [`WarmUp`] |
 //! | rate limits, sessions | [`RateLimiter`], [`Sessions`] |
+//! | HTTP responses | `ResponseCache` (feature `tower`) |
 //! | expensive answers, functions | `Answers` (feature `answers`), [`macro@cached_fn`] |
 //! | Redis, in process, or your own | [`stores`] |
 //! | what stands in the store, for operators | `inspect`, and the program `sea-orm-cache` (feature `cli`) |
@@ -43,12 +44,15 @@ mod statement;
 mod status;
 mod store;
 mod warmup;
+mod watched;
 
 #[cfg(feature = "answers")]
 pub use application::{AnswerStats, Answers, Asked};
-pub use application::{Counted, Decision, LimitOutage, Quota, RateLimiter, Session, SessionId, Sessions};
 #[cfg(feature = "tower")]
-pub use application::{RateLimitLayer, RateLimitService};
+pub use application::{
+    CacheTags, RateLimitLayer, RateLimitService, ResponseBody, ResponseCache, ResponseCacheService,
+};
+pub use application::{Counted, Decision, LimitOutage, Quota, RateLimiter, Session, SessionId, Sessions};
 pub use cache::{Cache, EntryOptions};
 pub use config::{CacheBuilder, CacheConfig, Consistency, OnOutage, OutageReads};
 pub use connection::{CachedBy, CachedConnection, CachedTransaction, ReadThrough};

@@ -9,6 +9,8 @@ mod fingerprint;
 mod rate_limit;
 #[cfg(feature = "tower")]
 mod rate_limit_layer;
+#[cfg(feature = "tower")]
+mod response_cache;
 mod session_id;
 mod sessions;
 
@@ -18,5 +20,7 @@ pub use cached_fn::{ArgumentKey, HasCache, Returned, ReturnsPlain, ReturnsResult
 pub use rate_limit::{Counted, Decision, LimitOutage, Quota, RateLimiter};
 #[cfg(feature = "tower")]
 pub use rate_limit_layer::{RateLimitLayer, RateLimitService};
+#[cfg(feature = "tower")]
+pub use response_cache::{CacheTags, ResponseBody, ResponseCache, ResponseCacheService};
 pub use session_id::SessionId;
 pub use sessions::{Session, Sessions};

@@ -6,6 +6,7 @@ mod capture;
 mod effects;
 mod images;
 mod preselect;
+mod reported;
 #[cfg(feature = "stream")]
 mod returned;
 #[cfg(feature = "stream")]

@@ -20,7 +20,7 @@ use super::{
     effects::is_quiet,
     returned::Returned,
 };
-use crate::{cache::Inner, freshness::PurgeTicket, schema::SchemaWatch};
+use crate::{cache::Inner, freshness::PurgeTicket, schema::SchemaWatch, watched};
 
 /// Rows of a statement sent through a [`CachedConnection`].
 ///
@@ -178,6 +178,9 @@ impl StreamTrait for CachedConnection {
             let runtime = inner.freshness.runtime().clone();
             let analysis = inner.analyse(statement.db_backend, &statement.sql);
             let changes = self.schema().changes();
+            if watched::is_watched() {
+                self.report(&analysis).await;
+            }
             let plan = match is_quiet(&analysis) {
                 true => None,
                 false => {

@@ -35,6 +35,7 @@ use crate::{
     cache::Inner,
     freshness::{Finishing, PurgeTicket},
     schema::{Knowledge, SchemaWatch},
+    watched::{self, Refusal},
 };
 
 #[cfg(feature = "stream")]
@@ -229,6 +230,7 @@ impl CachedTransaction {
     }
 
     fn plan(&self, backend: DbBackend, sql: &str, values: &[Value]) -> Option<Plan> {
+        watched::refuse(Refusal::Transaction);
         let inner = &self.cache.inner;
         let analysis = inner.analyse(backend, sql);
         if is_quiet(&analysis) {

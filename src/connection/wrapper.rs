@@ -22,6 +22,7 @@ use crate::{
     Cache,
     freshness::{Finishing, PurgeSet, PurgeTicket},
     schema::{Knowledge, SchemaReport, SchemaWatch},
+    watched,
 };
 
 /// A database connection whose writes purge what they made wrong, and whose `.cached()` reads are
@@ -269,6 +270,15 @@ impl CachedConnection {
         closed
     }
 
+    /// Do cached reads load from elsewhere?
+    pub(super) fn has_primary(&self) -> bool {
+        self.primary.is_some()
+    }
+
+    pub(super) fn session_key(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
     #[cfg(feature = "stream")]
     pub(super) fn schema(&self) -> &Arc<SchemaWatch> {
         &self.schema
@@ -297,6 +307,9 @@ impl CachedConnection {
         let inner = &self.cache.inner;
         let backend = ask.backend(self.inner.get_database_backend());
         let analysis = inner.analyse(backend, ask.sql());
+        if watched::is_watched() {
+            self.report(&analysis).await;
+        }
         if is_quiet(&analysis) {
             return ask.send(&self.inner).await;
         }

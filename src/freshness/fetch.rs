@@ -254,6 +254,15 @@ impl Freshness {
                 return Err(error);
             }
         };
+        let payload = payload.filter(|payload| {
+            let learned = question.expected.is_some() && !stamps.cover(&payload.more);
+            if learned {
+                // Neither stored nor handed to who came later, who may have come after a write to what
+                // it depends on. Whoever asks next takes the stamps first.
+                self.hints.saw_more(&question.key, payload.more.clone().into());
+            }
+            !learned
+        });
         let keep = payload.as_ref().filter(|_| self.near.is_some());
         let backing = keep.and_then(|payload| backing(question, &stamps, payload));
         match payload {
@@ -310,7 +319,8 @@ mod tests {
 
     fn loaded(row: Option<&'static str>) -> Loaded<Option<&'static str>> {
         let kind = if row.is_some() { PayloadKind::Rows } else { PayloadKind::Missing };
-        let payload = Payload { kind, bytes: Vec::new(), more: Vec::new(), depends_on_family: false };
+        let payload =
+            Payload { kind, bytes: Vec::new(), more: Vec::new(), depends_on_family: false, at_most: None };
         Loaded { value: row, payload: Some(payload) }
     }
 

@@ -165,7 +165,8 @@ impl Freshness {
         if missing && !stamps.cover_missing() {
             return None;
         }
-        let ttl = jittered(if missing { question.negative_ttl } else { question.ttl });
+        let ttl = if missing { question.negative_ttl } else { question.ttl };
+        let ttl = jittered(payload.at_most.map_or(ttl, |most| most.min(ttl)));
         let more = self.stamps_of_content(question, &stamps, payload, late)?;
         let depends = depends(question, &stamps, payload);
         // Past its time, for as long as somebody may still be served it.

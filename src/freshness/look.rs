@@ -3,7 +3,10 @@
 //! One round trip, which also puts down stamps where they may be missing; two when tags turned out
 //! to be absent that were thought to be stamped, or when an entry names tags of its own.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -16,6 +19,7 @@ use super::{
 use crate::{
     near::{Backing, Held, Near},
     store::{StoreError, TagKey, TagProbe, TagState},
+    watched,
 };
 
 /// When and how the store was asked.
@@ -89,7 +93,7 @@ impl Freshness {
             for tag in question.tags.iter().chain(&question.also) {
                 glance.ask(tag, || self.probe(question, tag));
             }
-            for tag in self.hints.more(&question.key).iter().flat_map(|more| more.iter()) {
+            for tag in self.further(question).iter().flat_map(|more| more.iter()) {
                 glance.ask(tag, || self.probe(question, tag));
             }
         }
@@ -138,7 +142,8 @@ impl Freshness {
     /// Asks for the entry alone, if the stamps of its tags are known well enough. `None` if they are
     /// not, and for everything but a hit.
     async fn look_by_known_stamps(&self, question: &Question) -> Option<Look> {
-        let near = self.near.as_ref().filter(|_| !question.fresh && question.also.is_empty())?;
+        let on_trust = !question.fresh && question.also.is_empty() && !watched::is_watched();
+        let near = self.near.as_ref().filter(|_| on_trust)?;
         if self.queue.holds_back(question.tags.iter()) {
             return None;
         }
@@ -212,9 +217,16 @@ impl Freshness {
                     for tag in entry.more().filter(|tag| glance.state(tag).is_none()) {
                         again.ask(tag, || only_look(tag));
                     }
+                    // It is dead, and what comes in its place can only be stored under a stamp.
+                    let gone = |tag: &&TagKey| glance.state(tag) == Some(TagState::Absent);
+                    for tag in entry.more().filter(|_| question.expected.is_some()).filter(gone) {
+                        again.ask(tag, || proposal(tag, question.ttl, 0));
+                    }
                 }
                 Sight::Nothing => {
-                    for tag in question.tags.iter().chain(&question.also) {
+                    let expected = question.expected.as_ref().and_then(|_| self.further(question));
+                    let expected = expected.iter().flat_map(|tags| tags.iter());
+                    for tag in question.tags.iter().chain(&question.also).chain(expected) {
                         if glance.state(tag) == Some(TagState::Absent) {
                             again.ask(tag, || proposal(tag, question.ttl, question.label(tag)));
                         }
@@ -300,13 +312,21 @@ impl Freshness {
         for tag in &question.also {
             stamps.more.push((tag.clone(), rules::takes(glance.state(tag), None)?));
         }
-        for tag in self.hints.more(&question.key).iter().flat_map(|more| more.iter()) {
-            if let Some(TagState::Stamp(stamp)) = glance.state(tag) {
+        for tag in self.further(question).iter().flat_map(|more| more.iter()) {
+            // Of an entry of which only the load says what it depends on, each once: they name flights.
+            let named = question.expected.is_some() && question.also.contains(tag);
+            if let Some(TagState::Stamp(stamp)) = glance.state(tag).filter(|_| !named) {
                 self.hints.saw_content_stamp(tag, stamp);
                 stamps.more.push((tag.clone(), stamp));
             }
         }
         Ok(stamps)
+    }
+
+    /// Tags that the entry may name besides: those that it named when it was last seen, or those that are
+    /// expected of its kind.
+    fn further(&self, question: &Question) -> Option<Arc<[TagKey]>> {
+        self.hints.more(&question.key).or_else(|| question.expected.clone())
     }
 
     fn probe(&self, question: &Question, tag: &TagKey) -> TagProbe {

@@ -1,6 +1,9 @@
 //! What a read asks of the cache, and the words for how it was answered.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{PayloadKind, entry::Shape, packing::Wrap};
 use crate::{
@@ -26,6 +29,9 @@ pub(crate) struct Question {
     /// Further tags that the caller knows. Readers of the same key need not agree on them: the
     /// entry names them itself.
     pub(crate) also: Vec<TagKey>,
+    /// For an entry of which only the load can say what it depends on: the tags that it may turn out to
+    /// name, as far as is known, whose stamps are taken before. What names others is not stored.
+    pub(crate) expected: Option<Arc<[TagKey]>>,
     pub(crate) ttl: Duration,
     pub(crate) negative_ttl: Duration,
     /// What may be done with an entry whose time is over, and which no write has purged.
@@ -78,6 +84,7 @@ impl Question {
             only_if_missing: Vec::new(),
             family: None,
             also: Vec::new(),
+            expected: None,
             ttl: Duration::from_secs(60),
             negative_ttl: Duration::from_secs(60),
             grace: Grace::default(),
@@ -109,6 +116,8 @@ pub(crate) struct Payload {
     pub(crate) more: Vec<TagKey>,
     /// The content names too many tags: depend on all of them at once.
     pub(crate) depends_on_family: bool,
+    /// The content says that it lives no longer than that.
+    pub(crate) at_most: Option<Duration>,
 }
 
 /// Why a read did not use the cache.
@@ -221,10 +230,17 @@ impl Stamps {
         self.asked.iter().all(Option::is_some)
     }
 
+    /// Were the stamps of all these tags taken before the load?
+    pub(super) fn cover(&self, tags: &[TagKey]) -> bool {
+        tags.iter().all(|tag| self.more.iter().any(|(there, _)| there == tag))
+    }
+
     /// What a flight is known by: the life of the store, and the stamps of all tags that the caller
-    /// named. Those that only a hint named are left out, since two callers may have different hints.
+    /// named. Those that only a hint named are left out, since two callers may have different hints;
+    /// unless these alone say what the load may depend on.
     pub(super) fn flight(&self, question: &Question) -> Vec<u64> {
-        let named = self.more.iter().take(question.also.len()).map(|(_, stamp)| stamp);
+        let count = if question.expected.is_some() { self.more.len() } else { question.also.len() };
+        let named = self.more.iter().take(count).map(|(_, stamp)| stamp);
         let asked = self.asked.iter().map(|stamp| stamp.map_or(0, Stamp::get));
         std::iter::once(self.incarnation).chain(asked).chain(named.map(|stamp| stamp.get())).collect()
     }

@@ -19,6 +19,7 @@ use super::{
 use crate::{
     config::{Consistency, OnOutage},
     store::{Arm, EntryKey, Fate, Release, StoreError, TagKey, WriterId},
+    watched::{self, Refusal},
 };
 
 /// A store that is too slow for a barrier so many times in a row is as good as away.
@@ -39,6 +40,7 @@ impl Freshness {
     /// The duty to purge: taken before a write is sent, so that the purge happens even if whoever
     /// writes goes away.
     pub(crate) fn ticket(self: &Arc<Self>, set: PurgeSet) -> PurgeTicket {
+        watched::refuse(Refusal::Wrote);
         self.queue.tickets.fetch_add(1, Ordering::AcqRel);
         PurgeTicket {
             freshness: self.clone(),

@@ -223,7 +223,7 @@ pub(crate) fn encode<C: Codec>(
         return Err(CodecError::NotFaithful);
     }
     let (more, depends_on_family) = content_tags::<C>(value, inner, entity);
-    Ok(Payload { kind, bytes, more, depends_on_family })
+    Ok(Payload { kind, bytes, more, depends_on_family, at_most: None })
 }
 
 pub(crate) fn decode<C: Codec>(kind: PayloadKind, payload: &Bytes) -> Option<C::Shared> {

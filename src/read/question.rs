@@ -14,6 +14,7 @@ use crate::{
     schema::{Knowledge, Schema},
     statement::{Analysis, Read},
     store::{EntryKey, TagKey},
+    watched,
 };
 
 /// An answer that is pinned to more index values than this depends on the whole table.
@@ -113,6 +114,7 @@ impl<'a> Reader<'a> {
         }
         let mut question = question.ok_or(Bypass::Uncacheable)?;
         self.apply(request.options, &mut question);
+        watched::depends(&self.cache.inner.freshness, &question.also);
         Ok(question)
     }
 
@@ -165,6 +167,13 @@ impl<'a> Reader<'a> {
         tags.push(keys.table.clone());
         let shape = if has_tag && behind.is_empty() { rows.shape } else { Shape::of(&tags) };
         let mut question = self.bare(self.in_session(keys.entry(&exact)), (tags, shape), Some(entity));
+        if watched::is_watched() {
+            watched::reads_as(self.session);
+            // The table's tag stands for the row's: a write to the row purges both.
+            watched::depends(&inner.freshness, keys.shared.iter().chain([&keys.table]));
+            let behind: Vec<_> = behind.iter().map(|table| inner.keys.table(table)).collect();
+            watched::depends(&inner.freshness, &behind);
+        }
         // A row that is there changes only with its own tags; one that is not there may come with any
         // insert into the table. A row that no tag can name depends on the table, since other code
         // may know a key that names it.
@@ -172,6 +181,28 @@ impl<'a> Reader<'a> {
             question.only_if_missing = vec![table];
         }
         Ok(Some(question))
+    }
+
+    /// The tags of the tables that a statement reads: every purge of what it shows purges one of them.
+    ///
+    /// # Errors
+    /// What it says is not a function of tables that are known, or must not be stored.
+    pub(crate) fn tables_of(&self, analysis: &Analysis) -> Result<Vec<TagKey>, Bypass> {
+        if analysis.cacheable.is_err() || analysis.reads.is_empty() {
+            return Err(Bypass::Uncacheable);
+        }
+        if declared(self.cache, analysis).any(|entity| entity.policy.skip) {
+            return Err(Bypass::Skipped);
+        }
+        let keys = &self.cache.inner.keys;
+        let mut tags = Vec::new();
+        for read in &analysis.reads {
+            let folded = read.table.fold();
+            add(&mut tags, keys.table(&folded));
+            let behind = self.tables_behind(&folded)?;
+            behind.iter().for_each(|table| add(&mut tags, keys.table(table)));
+        }
+        Ok(tags)
     }
 
     /// The tags that all row entries of an entity ask for, whatever their key.
@@ -225,6 +256,8 @@ impl<'a> Reader<'a> {
         let Some(question) = self.query_with::<C>(request, entity, analysis, (wide, encrypt), false) else {
             return Ok(None);
         };
+        watched::reads_as(self.session);
+        watched::depends(&self.cache.inner.freshness, &question.tags);
         if labels.is_empty() {
             return Ok(Some(question));
         }
@@ -360,6 +393,7 @@ impl<'a> Reader<'a> {
             only_if_missing: Vec::new(),
             family,
             also: Vec::new(),
+            expected: None,
             ttl,
             negative_ttl: negative.min(ttl),
             grace: Grace {

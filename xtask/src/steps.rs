@@ -28,7 +28,7 @@ enum Work {
 }
 
 /// The examples that end by themselves.
-const EXAMPLES: &[&str] = &["bookshop", "quickstart", "rate_limit", "sessions", "answers", "cached_fn"];
+const EXAMPLES: &[&str] = &["bookshop", "quickstart", "rate_limit", "sessions", "answers", "cached_fn", "http_cache"];
 
 /// The quick ones first.
 const STEPS: &[Step] = &[

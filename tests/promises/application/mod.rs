@@ -6,4 +6,6 @@ mod cached_fn;
 mod rate_limit;
 #[cfg(feature = "tower")]
 mod rate_limit_layer;
+#[cfg(feature = "tower")]
+mod response_cache;
 mod sessions;
