@@ -5,6 +5,7 @@
 //! ```text
 //! cargo run --example http_cache --features axum,tower
 //! ```
+// feature C1
 #![allow(missing_docs, dead_code, clippy::print_stdout)]
 
 #[path = "bookshop/entity.rs"]

@@ -28,7 +28,8 @@ enum Work {
 }
 
 /// The examples that end by themselves.
-const EXAMPLES: &[&str] = &["bookshop", "quickstart", "rate_limit", "sessions", "answers", "cached_fn", "http_cache"];
+const EXAMPLES: &[&str] =
+    &["bookshop", "quickstart", "rate_limit", "sessions", "answers", "cached_fn", "http_cache"];
 
 /// The quick ones first.
 const STEPS: &[Step] = &[
