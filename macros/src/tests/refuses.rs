@@ -17,7 +17,7 @@ const COLUMNS: &str = "fields with a column: `id`, `shelf_id`, `publisher_id`, `
 fn unknown_attributes() {
     let allowed = "`ttl`, `negative_ttl`, `stale_while_revalidate`, `stale_if_error`, `namespace`, `tags`, `index`, `purges`, `purges_on_insert`, \
                    `purges_on_update`, `purges_on_delete`, `also_writes`, `harmless_triggers`, `precise`, \
-                   `warmup`, `write_through`, `skip`";
+                   `warmup`, `write_through`, `compress_above`, `encrypted`, `skip`";
     assert_eq!(message!(expire = "1m"), format!("unknown attribute `expire`; `cache` takes {allowed}"));
     assert_eq!(
         message!(warm_up(limit = 1)),
