@@ -7,6 +7,7 @@ use sea_orm::{TransactionTrait, entity::prelude::*};
 use sea_orm_cache::{Cache, prelude::*};
 
 use crate::{
+    differential::random::Random,
     support::{Backend, PrivateRedis, Proxy, Restart, eventually},
     world::{StoreKind, World, patient, retitled, title},
 };
@@ -154,7 +155,9 @@ async fn a_redis_that_evicts_all_the_time_serves_nothing_stale() {
     let Some(server) = PrivateRedis::start_with(&limits).await else { return };
     let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
     let (reader, writer) = (process(&world, &server.url()).await, process(&world, &server.url()).await);
-    let filler = "x".repeat(20_000);
+    // Not to be compressed away.
+    let mut random = Random::new(1);
+    let filler: String = (0..2000).map(|_| format!("{:016x}", random.next())).collect();
     for round in 0..300 {
         let (id, expected) = (1 + round % 12, format!("round {round}"));
         title(&reader, id).await;

@@ -14,6 +14,7 @@ async fn verifying(world: &World, store: StoreKind, one_in: u32) -> Option<Cache
     Some(world.plain().clone().cached_by(cache))
 }
 
+// case G3
 #[tokio::test]
 async fn a_hit_that_differs_from_the_database_is_counted_and_the_database_is_believed() {
     use sea_orm::ActiveModelTrait;
