@@ -22,7 +22,7 @@ pub struct Programs {
     pub mariadb: PathBuf,
 }
 
-/// A server that is not there.
+/// A program that is not there.
 #[derive(Clone, Copy, Debug)]
 struct Missing {
     name: &'static str,
@@ -37,6 +37,10 @@ const POSTGRES: Missing =
     Missing { name: "PostgreSQL", debian: "postgresql", fedora: "postgresql-server", homebrew: "postgresql" };
 const MARIADB: Missing =
     Missing { name: "MariaDB", debian: "mariadb-server", fedora: "mariadb-server", homebrew: "mariadb" };
+
+/// With which the tests make certificates.
+const OPENSSL: Missing =
+    Missing { name: "OpenSSL", debian: "openssl", fedora: "openssl", homebrew: "openssl" };
 
 /// The programs; installed first if some are missing, and this is Debian or Ubuntu, and we are root.
 pub fn programs() -> Result<Programs, Failure> {
@@ -91,9 +95,15 @@ fn find() -> Result<Programs, Vec<Missing>> {
     // Fedora keeps servers away from people, in libexec.
     let mariadb = find_program(&["mariadbd", "mysqld"], &["/usr/libexec".into()])
         .zip(find_program(&["mariadb-install-db"], &[]));
-    let missing = [(redis.is_none(), REDIS), (postgres.is_none(), POSTGRES), (mariadb.is_none(), MARIADB)];
-    match (redis, postgres, mariadb) {
-        (Some(redis), Some((initdb, postgres)), Some((mariadb, mariadb_install))) => {
+    let openssl = find_program(&["openssl"], &[]);
+    let missing = [
+        (redis.is_none(), REDIS),
+        (postgres.is_none(), POSTGRES),
+        (mariadb.is_none(), MARIADB),
+        (openssl.is_none(), OPENSSL),
+    ];
+    match (redis, postgres, mariadb, openssl) {
+        (Some(redis), Some((initdb, postgres)), Some((mariadb, mariadb_install)), Some(_)) => {
             Ok(Programs { redis, initdb, postgres, mariadb_install, mariadb })
         }
         _ => {
