@@ -1,6 +1,6 @@
 //! What is large is compressed in the store, and what asks for it is encrypted.
 
-use sea_orm::{ActiveValue::Set, QuerySelect, entity::prelude::*};
+use sea_orm::entity::prelude::*;
 use sea_orm_cache::{
     Cache,
     prelude::*,
@@ -64,6 +64,7 @@ async fn a_large_answer_takes_less_room_and_comes_back_as_it_was() {
 mod encrypted {
     use std::time::Duration;
 
+    use sea_orm::{ActiveValue::Set, QuerySelect};
     use sea_orm_cache::{CacheEntity, CacheError, EncryptionKeys, EntityPolicy};
 
     use super::*;

@@ -42,6 +42,16 @@ const MARIADB: Missing =
 const OPENSSL: Missing =
     Missing { name: "OpenSSL", debian: "openssl", fedora: "openssl", homebrew: "openssl" };
 
+/// With which a test looks at the dashboard. Debian's names: Ubuntu's are snaps, which do not run everywhere.
+const CHROMIUM: Missing =
+    Missing { name: "Chromium", debian: "chromium", fedora: "chromium", homebrew: "chromium" };
+const CHROMEDRIVER: Missing = Missing {
+    name: "ChromeDriver",
+    debian: "chromium-driver",
+    fedora: "chromedriver",
+    homebrew: "chromedriver",
+};
+
 /// The programs; installed first if some are missing, and this is Debian or Ubuntu, and we are root.
 pub fn programs() -> Result<Programs, Failure> {
     let missing = match find() {
@@ -54,6 +64,26 @@ pub fn programs() -> Result<Programs, Failure> {
     println!("installing {}", names(&missing, |server| server.debian, " "));
     apt_install(&missing).map_err(|failure| format!("{failure}\n\n{}", advice(&missing)))?;
     find().map_err(|missing| format!("installed, and still not found.\n\n{}", advice(&missing)))
+}
+
+/// Whether there is a browser that a test can drive; installed first where that can be done. It is large, and
+/// one test needs it: without it that test says that it is skipped, and the others run.
+pub fn browser() -> bool {
+    let is_there = || {
+        find_program(&["chromedriver"], &[]).is_some()
+            && find_program(&["chromium", "google-chrome", "chrome"], &[]).is_some()
+    };
+    if !is_there() && is_root() && find_program(&["apt-get"], &[]).is_some() {
+        println!("installing {} {}", CHROMIUM.debian, CHROMEDRIVER.debian);
+        if let Err(failure) = apt_install(&[CHROMIUM, CHROMEDRIVER]) {
+            println!("{failure}");
+        }
+    }
+    let found = is_there();
+    if !found {
+        println!("no browser:\n{}", advice(&[CHROMIUM, CHROMEDRIVER]));
+    }
+    found
 }
 
 /// The packages may start services of their own, on their usual ports; ours do not meet them.
