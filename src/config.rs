@@ -50,7 +50,9 @@ pub enum OutageReads {
     Database,
     /// This process's memory, as far as it can, for entries that live no longer than the bound. It sees
     /// its own writes at once. **It does not see those of other processes**: what it answers may be
-    /// behind them by as much as the bound, for as long as the store is away.
+    /// behind them by as much as the bound, for as long as the store is away. What this process itself
+    /// has written, and the store has not yet heard of, is read from the database: for tables that it
+    /// writes while the store is away this is of little use.
     Memory(Duration),
 }
 

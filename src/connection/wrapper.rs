@@ -37,8 +37,11 @@ use crate::{
 /// background task finishes the write and purges. A purge that the store does not confirm is queued
 /// and delivered later; it never turns a durable write into an error.
 ///
-/// **Cost.** One round trip to the store per autocommit write or transaction that writes, none for
-/// reads that are not `.cached()`.
+/// **Cost.** Per autocommit write or transaction that writes, two round trips to the store under
+/// [`Consistency::Strict`](crate::Consistency::Strict) (barrier, purge), one under
+/// [`AfterCommit`](crate::Consistency::AfterCommit); none for reads that are not `.cached()`. A
+/// statement on its own whose rows have to be asked for first, or under `Strict`, runs in a transaction
+/// of its own.
 #[derive(Clone, Debug)]
 pub struct CachedConnection {
     inner: DatabaseConnection,
