@@ -501,18 +501,14 @@ impl CacheBuilder {
     ///
     /// An unset or empty variable leaves what the builder has. Errors name the variable.
     pub fn from_env(self) -> Result<Self, CacheError> {
-        self.read_variables(|name| match std::env::var(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(CacheError::Config(format!("{name} is not UTF-8"))),
-        })
+        self.read_variables(variable)
     }
 
     fn read_variables(
         mut self,
-        var: impl Fn(&str) -> Result<Option<String>, CacheError>,
+        variable: impl Fn(&str) -> Result<Option<String>, CacheError>,
     ) -> Result<Self, CacheError> {
-        let get = |name: &str| Ok::<_, CacheError>(var(name)?.filter(|value| !value.trim().is_empty()));
+        let get = |name: &str| Ok::<_, CacheError>(variable(name)?.filter(|value| !value.trim().is_empty()));
         if let Some(prefix) = get("CACHE_PREFIX")? {
             // `bookshop:` is how prefixes are often written; the separator is the crate's.
             self = self.namespace(prefix.trim().trim_end_matches(':'));
@@ -628,6 +624,15 @@ impl CacheBuilder {
             Cache::assemble(self.config, store, runtime, self.entities, &self.rules, self.pure_functions);
         cache.refuse_what_cannot_be_encrypted()?;
         Ok(cache)
+    }
+}
+
+/// What the environment holds under this name.
+pub(crate) fn variable(name: &str) -> Result<Option<String>, CacheError> {
+    match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(std::env::VarError::NotUnicode(_)) => Err(CacheError::Config(format!("{name} is not UTF-8"))),
     }
 }
 

@@ -28,6 +28,10 @@ impl Surroundings for Inner {
         }
     }
 
+    fn loads_from_replica(&self, is_so: bool) {
+        self.observer.loads_from_replica(is_so);
+    }
+
     fn declares_triggers(&self, folded: &str) -> bool {
         self.registry.table(folded).is_some_and(|policy| policy.rule.also_writes.is_some())
     }

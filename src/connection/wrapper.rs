@@ -180,6 +180,7 @@ impl CachedConnection {
     #[must_use]
     pub fn loading_from(mut self, primary: DatabaseConnection) -> Self {
         self.primary = None;
+        self.schema.loads_elsewhere();
         let primary = Self { inner: primary, ..self.clone() };
         self.primary = Some(Arc::new(primary));
         self

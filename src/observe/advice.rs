@@ -63,6 +63,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) server: &'a ServerFacts,
     pub(crate) reachable: bool,
     pub(crate) enabled: bool,
+    /// Cached reads load from a copy of the database, and nothing is done about its being behind.
+    pub(crate) unsettled_replica: bool,
 }
 
 /// What could be better, the worst first.
@@ -71,6 +73,7 @@ pub(crate) fn advise(snapshot: &Snapshot<'_>) -> Vec<Advice> {
         unreachable,
         stale,
         replica,
+        behind,
         memory,
         eviction,
         guards,
@@ -134,6 +137,19 @@ fn replica(snapshot: &Snapshot<'_>) -> Found {
         "The store is a copy of another server.".to_owned(),
         "What was purged on the other may still be here.",
         "Connect to the primary.",
+    )
+}
+
+fn behind(snapshot: &Snapshot<'_>) -> Found {
+    if !snapshot.unsettled_replica {
+        return None;
+    }
+    say(
+        Severity::Warning,
+        "replica-without-settle",
+        "Cached reads load from a replica of the database.".to_owned(),
+        "A read just after a purge may load what the replica has not yet heard of, and store it as new.",
+        "Name the primary with loading_from, or set settle to longer than the replica is ever behind.",
     )
 }
 
@@ -398,7 +414,13 @@ mod tests {
     fn said(change: impl FnOnce(&mut CacheStats, &mut ServerFacts)) -> Vec<Advice> {
         let (mut stats, mut server) = well();
         change(&mut stats, &mut server);
-        advise(&Snapshot { stats: &stats, server: &server, reachable: true, enabled: true })
+        advise(&Snapshot {
+            stats: &stats,
+            server: &server,
+            reachable: true,
+            enabled: true,
+            unsettled_replica: false,
+        })
     }
 
     fn codes(change: impl FnOnce(&mut CacheStats, &mut ServerFacts)) -> Vec<&'static str> {
@@ -411,14 +433,29 @@ mod tests {
     fn a_cache_that_is_well_is_left_in_peace_and_so_is_one_that_has_just_begun() {
         assert_eq!(said(|_, _| {}), []);
         let (stats, server) = (CacheStats::default(), ServerFacts::default());
-        assert_eq!(advise(&Snapshot { stats: &stats, server: &server, reachable: true, enabled: true }), []);
+        assert_eq!(
+            advise(&Snapshot {
+                stats: &stats,
+                server: &server,
+                reachable: true,
+                enabled: true,
+                unsettled_replica: false
+            }),
+            []
+        );
     }
 
     #[test]
     fn a_store_that_is_away_comes_before_all_else() {
         let (mut stats, server) = well();
         stats.total = counts(10_000, 100, 9_900);
-        let advice = advise(&Snapshot { stats: &stats, server: &server, reachable: false, enabled: true });
+        let advice = advise(&Snapshot {
+            stats: &stats,
+            server: &server,
+            reachable: false,
+            enabled: true,
+            unsettled_replica: false,
+        });
         assert_eq!((advice[0].code, advice[0].severity), ("store-unreachable", Severity::Critical));
         assert_eq!(advice[1].code, "low-hit-rate");
     }
@@ -538,7 +575,21 @@ mod tests {
         assert_eq!(codes(|stats, _| stats.lapsed_barriers = 1), ["weak-guards"]);
         assert_eq!(codes(|_, server| server.is_replica = Some(true)), ["server-is-replica"]);
         let (stats, server) = well();
-        let off = advise(&Snapshot { stats: &stats, server: &server, reachable: true, enabled: false });
+        let off = advise(&Snapshot {
+            stats: &stats,
+            server: &server,
+            reachable: true,
+            enabled: false,
+            unsettled_replica: false,
+        });
         assert_eq!(off[0].code, "switched-off");
+        let behind = Snapshot {
+            stats: &stats,
+            server: &server,
+            reachable: true,
+            enabled: true,
+            unsettled_replica: true,
+        };
+        assert_eq!(advise(&behind)[0].code, "replica-without-settle");
     }
 }

@@ -2,7 +2,10 @@
 //! they looked.
 
 use std::{
-    sync::PoisonError,
+    sync::{
+        PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -26,6 +29,8 @@ pub(crate) struct Observer {
     server: Mutex<Option<(Instant, ServerFacts)>>,
     // A std lock: held for some copies of counters, never across an await.
     recent: std::sync::Mutex<Recent>,
+    /// The database that cached reads load from says that it is a copy of another.
+    from_replica: AtomicBool,
     #[cfg(feature = "metrics")]
     pub(super) published: std::sync::Mutex<super::metrics::Published>,
 }
@@ -34,6 +39,10 @@ impl Observer {
     /// The counters begin anew.
     pub(crate) fn forget(&self) {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner).forget();
+    }
+
+    pub(crate) fn loads_from_replica(&self, is_so: bool) {
+        self.from_replica.store(is_so, Ordering::Relaxed);
     }
 
     /// What the server said last, if it was ever asked and is not being asked now.
@@ -91,6 +100,8 @@ impl Cache {
             server: &server,
             reachable: store.state() == StoreState::Ready,
             enabled: self.config().enabled,
+            unsettled_replica: self.inner.observer.from_replica.load(Ordering::Relaxed)
+                && self.config().settle.is_zero(),
         })
     }
 

@@ -6,11 +6,12 @@
 //! case, like tags. Tables of one name in several schemas count as one that has it all.
 //!
 //! `catalogue` asks the database, `defaults` reads what columns get by themselves, `reach` follows what a write sets off, `watch` keeps what was
-//! learned and learns it anew when it may have changed.
+//! learned and learns it anew when it may have changed, `replica` asks whether the database is a copy of another.
 
 mod catalogue;
 mod defaults;
 mod reach;
+mod replica;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

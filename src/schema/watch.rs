@@ -14,6 +14,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr};
 use super::{
     Schema,
     catalogue::{SchemaReport, Surroundings, learn},
+    replica::is_replica,
 };
 use crate::clock;
 
@@ -41,6 +42,8 @@ pub(crate) struct SchemaWatch {
     /// One learns, the others wait.
     learning: tokio::sync::Mutex<()>,
     refreshing: AtomicBool,
+    /// Cached reads load from another connection than the one that is asked.
+    loads_elsewhere: AtomicBool,
     /// The same as `state`, as far as it takes no lock to say that nothing is new.
     settled: Settled,
     surroundings: Arc<dyn Surroundings>,
@@ -89,6 +92,7 @@ impl SchemaWatch {
             changes: AtomicU64::new(0),
             learning: tokio::sync::Mutex::new(()),
             refreshing: AtomicBool::new(false),
+            loads_elsewhere: AtomicBool::new(false),
             settled: Settled::new(),
             surroundings,
         }
@@ -98,6 +102,11 @@ impl SchemaWatch {
     pub(crate) fn switch_off(&self) {
         self.settled.off.store(true, Ordering::Release);
         self.write().off = true;
+    }
+
+    /// Whether this connection is to a replica does not matter.
+    pub(crate) fn loads_elsewhere(&self) {
+        self.loads_elsewhere.store(true, Ordering::Release);
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
@@ -165,6 +174,10 @@ impl SchemaWatch {
                 self.surroundings.learned(&schema, is_other == Some(true));
                 if is_other != Some(false) {
                     report.log();
+                }
+                if !self.loads_elsewhere.load(Ordering::Acquire) {
+                    // Only advice is made of it: a server that does not say is taken for no replica.
+                    self.surroundings.loads_from_replica(is_replica(db).await.unwrap_or(false));
                 }
                 Ok((schema, report))
             }

@@ -1,5 +1,7 @@
 //! The program `sea-orm-cache`, run as operators run it.
 
+mod forms;
+
 use std::{
     io::{BufRead, BufReader, Write},
     process::{Child, ChildStdout, Command, Stdio},
@@ -26,7 +28,10 @@ fn program(url: &str, namespace: &str) -> Command {
     for variable in ["REDIS_URL", "CACHE_PREFIX", "CACHE_ENCRYPTION_KEYS"] {
         command.env_remove(variable);
     }
-    command.args(["--redis-url", url, "--prefix", namespace]).stdin(Stdio::null());
+    if !url.is_empty() {
+        command.args(["--redis-url", url]);
+    }
+    command.args(["--prefix", namespace]).stdin(Stdio::null());
     command
 }
 

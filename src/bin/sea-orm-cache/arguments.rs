@@ -27,9 +27,11 @@ pub struct Arguments {
 
 #[derive(Args, Debug)]
 pub struct Connection {
-    /// Where Redis is: `redis://[[user]:password@]host[:port][/db]`. Others on this machine can see
-    /// arguments; give a password in the variable.
-    #[arg(long, global = true, env = "REDIS_URL", hide_env_values = true, value_name = "URL")]
+    /// Where Redis is: `redis://[[user]:password@]host[:port][/db]`, `redis-sentinel://...`,
+    /// `redis-cluster://...`. Unless given, what the application reads: `REDIS_URL`, `REDIS_HOST`,
+    /// `REDIS_SENTINEL_NODES`, `REDIS_CLUSTER_NODES` and those beside them. Others on this machine can
+    /// see arguments; give a password in a variable.
+    #[arg(long, global = true, value_name = "URL")]
     pub redis_url: Option<String>,
     /// The cache's namespace.
     #[arg(long, global = true, env = "CACHE_PREFIX", default_value = "app", value_name = "NAMESPACE")]

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, aio::MultiplexedConnection};
+use redis::{FromRedisValue, RedisError, aio::MultiplexedConnection};
 use sea_orm_cache::{
     Cache,
     inspect::{KeyKind, Namespace, TagStanding},
@@ -25,6 +25,7 @@ pub struct Server {
     pub address: String,
     pub name: String,
     plain: MultiplexedConnection,
+    patience: Duration,
 }
 
 /// Keys of the namespace, in order.
@@ -36,27 +37,36 @@ pub struct Scanned {
 
 impl Server {
     pub async fn connect(connection: &Connection) -> Result<Self, Failure> {
-        let url = connection.redis_url.as_deref().map(str::trim).filter(|url| !url.is_empty());
-        let url = url.ok_or_else(|| Failure::Usage("give --redis-url or set REDIS_URL".to_owned()))?;
+        let config = match connection.redis_url.as_deref().map(str::trim).filter(|url| !url.is_empty()) {
+            Some(url) => Some(RedisConfig::new(url)),
+            None => RedisConfig::from_env()?,
+        };
+        let config = config.ok_or_else(|| Failure::Usage("give --redis-url or set REDIS_URL".to_owned()))?;
         let patience = connection.timeout.clamp(Duration::from_millis(10), Duration::from_secs(60));
-        let config =
-            RedisConfig::new(url).read_timeout(patience).write_timeout(patience).connect_timeout(patience);
-        let store = Arc::new(RedisStore::connect(config).await?);
-        store.ping().await?;
+        let config = config.read_timeout(patience).write_timeout(patience).connect_timeout(patience);
         let name = namespace(connection);
+        // To name the namespace has every command tried, which takes all rights that an application has;
+        // of a cluster it says which node is meant.
+        let mut store = RedisStore::connect(config.clone()).await?;
+        if store.uses_hash_tags() {
+            store = RedisStore::connect(config.namespace(&name)).await?;
+        }
+        let store = Arc::new(store);
+        store.ping().await?;
         let cache = Cache::builder().namespace(&name).store(store.clone()).build().await?;
-        let one_server = "this program talks to one server: give the URL of one, redis://host:port";
-        let info = url.into_connection_info().map_err(|_| Failure::Usage(one_server.to_owned()))?;
-        let address = info.addr().to_string();
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(patience))
-            .set_response_timeout(Some(patience));
-        let plain = Client::open(info)?.get_multiplexed_async_connection_with_config(&config).await?;
-        Ok(Self { namespace: Namespace::of(&cache), cache, store, address, name, plain })
+        let (plain, address) = store.connection().await?;
+        Ok(Self { namespace: Namespace::of(&cache), cache, store, address, name, plain, patience })
     }
 
     pub async fn ask<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, Failure> {
-        Ok(command.query_async(&mut self.plain.clone()).await?)
+        self.in_time(command.query_async(&mut self.plain.clone())).await
+    }
+
+    async fn in_time<T>(&self, answer: impl Future<Output = Result<T, RedisError>>) -> Result<T, Failure> {
+        match tokio::time::timeout(self.patience, answer).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(Failure::Unreachable(format!("Redis: no answer within {:?}", self.patience))),
+        }
     }
 
     /// Up to so many keys of the namespace, and of no other.
@@ -86,7 +96,7 @@ impl Server {
             keys.iter().for_each(|key| {
                 question.cmd("PTTL").arg(key);
             });
-            let left: Vec<i64> = question.query_async(&mut self.plain.clone()).await?;
+            let left: Vec<i64> = self.in_time(question.query_async(&mut self.plain.clone())).await?;
             all.extend(left.into_iter().map(|left| match left {
                 -1 => None,
                 left => Some(u64::try_from(left).unwrap_or(0)),

@@ -55,6 +55,8 @@ pub(crate) trait Surroundings: Send + Sync {
     /// This is the schema now. If it is another than before, what was read and written since it
     /// changed may have been taken to depend on less than it does.
     fn learned(&self, schema: &Arc<Schema>, is_other: bool);
+    /// Whether cached reads load from a copy of another database.
+    fn loads_from_replica(&self, is_so: bool);
     /// Has somebody said what the triggers of this table write?
     fn declares_triggers(&self, folded: &str) -> bool;
 }

@@ -90,6 +90,18 @@ impl RedisStore {
         })
     }
 
+    /// A connection of its own to the server that holds the namespace now, and that server's address: for
+    /// commands that the store has none for. It has no time limits, and repairs itself no more than any other.
+    ///
+    /// # Errors
+    ///
+    /// Nobody says where the server is, or it cannot be reached.
+    #[cfg(feature = "cli")]
+    pub async fn connection(&self) -> Result<(redis::aio::MultiplexedConnection, String), StoreError> {
+        let dialed = self.dialer.dial(|| ()).await.map_err(|reason| StoreError::Unreachable { reason })?;
+        Ok((dialed.connection, dialed.at.addr().to_string()))
+    }
+
     async fn remove(&self, operation: &'static str, commands: Pipeline) -> Result<u64, StoreError> {
         if commands.is_empty() {
             return Ok(0);

@@ -1,10 +1,22 @@
 //! Where Redis is, from the environment.
 
 use super::RedisConfig;
-use crate::CacheError;
+use crate::{CacheError, config::variable};
 
 /// The variables that say where Redis is; at most one is set.
 const PLACES: [&str; 4] = ["REDIS_URL", "REDIS_HOST", "REDIS_SENTINEL_NODES", "REDIS_CLUSTER_NODES"];
+
+impl RedisConfig {
+    /// What the environment says of where Redis is, by the variables that
+    /// [`CacheBuilder::from_env`](crate::CacheBuilder::from_env) lists. `None` if it names no place.
+    ///
+    /// # Errors
+    ///
+    /// [`CacheError::Config`] names the variable, and shows nothing of what it holds.
+    pub fn from_env() -> Result<Option<Self>, CacheError> {
+        read(None, &|name| Ok(variable(name)?.filter(|value| !value.trim().is_empty())))
+    }
+}
 
 type Get<'a> = &'a dyn Fn(&str) -> Result<Option<String>, CacheError>;
 

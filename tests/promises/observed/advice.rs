@@ -7,8 +7,8 @@ use sea_orm_cache::{Advice, Cache, HealthStatus, Severity, prelude::*};
 
 use crate::{
     entity::book,
-    support::{PrivateRedis, eventually, unique_namespace},
-    world::{World, caches, patient},
+    support::{Backend, PrivateRedis, eventually, unique_namespace},
+    world::{StoreKind, World, caches, patient},
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -138,4 +138,41 @@ async fn each_question_to_the_store_is_timed_and_an_answer_from_memory_asks_none
         let none = db.cache().stats();
         assert_eq!((none.purges, none.stored_bytes, none.store_purges.count), (0, 0, 0), "{world}");
     }
+}
+
+// feature D8
+#[tokio::test]
+async fn who_loads_from_a_replica_and_does_not_say_so_is_told() {
+    for backend in Backend::all() {
+        let Some(world) = World::new(backend, StoreKind::Memory).await else { continue };
+        world.title(1).await.unwrap();
+        assert_eq!(world.cache().advice().await, [], "{world}");
+    }
+    let Some(world) = World::new(Backend::Postgres, StoreKind::Memory).await else { return };
+    // A server in recovery, for who asks it in this database.
+    for sql in [
+        "CREATE SCHEMA standby".to_owned(),
+        "CREATE FUNCTION standby.pg_is_in_recovery() RETURNS boolean LANGUAGE sql AS 'SELECT true'"
+            .to_owned(),
+        format!("ALTER DATABASE {} SET search_path = standby, public, pg_catalog", name(&world)),
+    ] {
+        world.database.execute(&sql).await;
+    }
+    let read = async |db: CachedConnection| {
+        book::Entity::cached_by_id(1, &db).await.unwrap().unwrap();
+        db.cache().advice().await
+    };
+    let replica = async |settle| {
+        let cache = Cache::builder().namespace(unique_namespace()).settle(settle).build().await.unwrap();
+        world.database.another_connection().await.cached_by(cache)
+    };
+    assert_eq!(codes(&read(replica(Duration::ZERO).await).await), ["replica-without-settle"]);
+    assert_eq!(read(replica(Duration::from_secs(1)).await).await, []);
+    let primary = world.plain().clone();
+    assert_eq!(read(replica(Duration::ZERO).await.loading_from(primary)).await, []);
+}
+
+fn name(world: &World) -> &str {
+    let path = world.database.url().rsplit('/').next().unwrap();
+    path.split('?').next().unwrap()
 }
