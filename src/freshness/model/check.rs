@@ -75,12 +75,11 @@ pub(super) struct Verdict {
     pub(super) states: usize,
 }
 
-/// Goes through everything that can happen in a scene, or until the first promise is broken.
+/// Goes through everything that can happen in a scene, or until enough promises are broken.
 #[expect(clippy::print_stdout, reason = "how much was searched is part of the result")]
-pub(super) fn search(scene: Scene) -> Verdict {
+pub(super) fn search(scene: Scene, enough: HasDiscoveries) -> Verdict {
     let (name, threads) = (scene.name, std::thread::available_parallelism().map_or(1, usize::from));
-    let checker =
-        scene.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker = scene.checker().threads(threads).finish_when(enough).spawn_bfs().join();
     let (states, transitions, depth) =
         (checker.unique_state_count(), checker.state_count(), checker.max_depth());
     let mut broken = Vec::new();

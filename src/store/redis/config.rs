@@ -196,7 +196,8 @@ impl RedisConfig {
         self
     }
 
-    /// How long a read may take before the database is asked instead. 80 ms unless set.
+    /// How long a read may take before the database is asked instead. 80 ms unless set. Twice that for
+    /// one that has to wait for others.
     ///
     /// The price of a Redis that hangs: a query waits at most this long, and only until the circuit
     /// breaker opens. Well above the round trip, well below what a user notices.

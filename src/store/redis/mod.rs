@@ -19,6 +19,7 @@ mod supervisor;
 #[cfg(all(test, unix))]
 mod tests;
 mod tls;
+mod together;
 mod topology;
 pub(crate) mod variables;
 
@@ -44,6 +45,7 @@ use self::{
     moving::{Outcome, Taker},
     reply::{Extension, Fault, Scripted},
     supervisor::Supervisor,
+    together::{Asks, Together},
 };
 use super::{
     Arm, EntryKey, EntryWrite, Found, RateAnswer, RateAsk, Release, ServerFacts, Store, StoreError,
@@ -56,9 +58,11 @@ const SCAN_STEP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Entries and tags in a Redis server, or one that speaks like it (Valkey, KeyDB, Dragonfly).
 ///
 /// Shared by all tasks; make one per process. Every call is one round trip with a time limit of its
-/// own, and fails at once while the server is known to be away. The connection repairs itself.
+/// own, and fails at once while the server is known to be away; reads that come while others are under
+/// way wait for these, and go together. The connection repairs itself.
 pub struct RedisStore {
-    supervisor: Supervisor,
+    supervisor: Arc<Supervisor>,
+    reads: Together<Reads>,
     /// For the feed of changes, which has a connection of its own.
     dialer: Dialer,
     clustered: bool,
@@ -67,6 +71,22 @@ pub struct RedisStore {
     write_timeout: Duration,
     /// The server knows `PEXPIRE ... GT` (Redis 7, Valkey), as far as we know.
     extends: AtomicBool,
+}
+
+/// Reads, one at a time.
+struct Reads {
+    supervisor: Arc<Supervisor>,
+    timeout: Duration,
+}
+
+impl Asks for Reads {
+    async fn ask(&self, entries: &[EntryKey], tags: &[TagProbe]) -> Result<Found, StoreError> {
+        let commands = command::read(entries, tags);
+        let read = |values, server: Introduction| {
+            reply::found(values, entries.len(), tags.len(), server.incarnation)
+        };
+        self.supervisor.ask("a read", self.timeout, &commands, read).await
+    }
 }
 
 impl RedisStore {
@@ -79,12 +99,15 @@ impl RedisStore {
     /// [`StoreError::Config`] if the configuration cannot work, or if there is no tokio runtime.
     pub async fn connect(config: RedisConfig) -> Result<Self, StoreError> {
         let plan = config.plan()?;
+        let supervisor = Arc::new(Supervisor::start(&plan).await?);
+        let reads = Reads { supervisor: supervisor.clone(), timeout: plan.read_timeout };
         Ok(Self {
-            supervisor: Supervisor::start(&plan).await?,
+            supervisor,
+            reads: Together::new(reads),
+            read_timeout: plan.read_timeout,
             dialer: Dialer::new(&plan),
             taker: Taker::new(plan.topology.clone()),
             clustered: plan.topology.setting() == Setting::Clustered,
-            read_timeout: plan.read_timeout,
             write_timeout: plan.write_timeout,
             extends: AtomicBool::new(true),
         })
@@ -186,11 +209,7 @@ impl Store for RedisStore {
         if entries.is_empty() && tags.is_empty() {
             return Ok(Found::default());
         }
-        let commands = command::read(entries, tags);
-        let read = |values, server: Introduction| {
-            reply::found(values, entries.len(), tags.len(), server.incarnation)
-        };
-        self.supervisor.ask("a read", self.read_timeout, &commands, read).await
+        self.reads.read(entries, tags).await
     }
 
     async fn write(&self, entries: &[EntryWrite], keep: &[(TagKey, Duration)]) -> Result<(), StoreError> {
