@@ -7,13 +7,13 @@ use sea_orm::{ActiveValue::Set, entity::prelude::*};
 use sea_orm_cache::{
     Cache,
     prelude::*,
-    stores::{EntryKey, EntryWrite, MemoryStore, RedisStore, Release, Store, TagKey, TagProbe, TagState},
+    stores::{EntryKey, EntryWrite, Release, Store, TagKey, TagProbe, TagState},
 };
 
 use crate::{
     entity::{book, book_author},
     support::{Backend, PrivateRedis, redis_command, shared_redis_url, unique_namespace},
-    world::{StoreKind, World, caches, patient, retitled},
+    world::{StoreKind, World, caches, patient, retitled, stores},
 };
 
 async fn redis(url: &str, arguments: &[&str]) -> Value {
@@ -29,13 +29,8 @@ fn number(value: &Value) -> i64 {
 
 /// SQLite with a store that the test can reach, and the same store in a cache.
 async fn opened() -> Vec<(std::sync::Arc<dyn Store>, CachedConnection, World)> {
-    let mut stores: Vec<std::sync::Arc<dyn Store>> =
-        vec![std::sync::Arc::new(MemoryStore::with_capacity(1 << 20))];
-    if let Some(url) = shared_redis_url() {
-        stores.push(std::sync::Arc::new(RedisStore::connect(patient(url)).await.unwrap()));
-    }
     let mut opened = Vec::new();
-    for store in stores {
+    for store in stores().await {
         let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
         let cache = Cache::builder().namespace(&world.namespace).store(store.clone()).build().await.unwrap();
         opened.push((store, world.plain().clone().cached_by(cache), world));

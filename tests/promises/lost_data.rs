@@ -9,7 +9,7 @@ use sea_orm_cache::{Cache, prelude::*};
 use crate::{
     differential::random::Random,
     support::{Backend, PrivateRedis, Proxy, Restart, eventually},
-    world::{StoreKind, World, patient, retitled, title},
+    world::{StoreKind, World, is_cached, patient, retitled, title},
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -18,15 +18,6 @@ const SOON: Duration = Duration::from_secs(20);
 async fn process(world: &World, redis: &str) -> CachedConnection {
     let cache = Cache::builder().namespace("lost").redis_with(patient(redis.to_owned()));
     world.plain().clone().cached_by(cache.build().await.unwrap())
-}
-
-async fn is_cached(db: &CachedConnection, id: i64) {
-    eventually("the row is served from the cache", SOON, async || {
-        let before = db.cache().stats().total.hits;
-        title(db, id).await;
-        db.cache().stats().total.hits > before
-    })
-    .await;
 }
 
 /// What the next read says in each of these processes, and the reads after it.

@@ -8,7 +8,7 @@ use sea_orm_cache::{Cache, OutageReads, prelude::*};
 use crate::{
     gate::gated_caches,
     support::{Backend, PrivateRedis, Proxy, Restart, eventually},
-    world::{StoreKind, World, patient, retitled, title},
+    world::{StoreKind, World, is_cached, patient, retitled, title},
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -37,15 +37,6 @@ async fn round(db: &CachedConnection, number: u32, longest: &mut Duration) {
     *longest = start.elapsed().max(*longest);
 }
 
-async fn caches_again(db: &CachedConnection) {
-    eventually("caching resumes", SOON, async || {
-        let before = db.cache().stats().total.hits;
-        title(db, 3).await;
-        db.cache().stats().total.hits > before
-    })
-    .await;
-}
-
 // case C3
 // feature D3
 #[tokio::test]
@@ -62,7 +53,7 @@ async fn redis_stopped_in_the_middle_of_a_loop_fails_no_request_and_caching_resu
     }
     let away = db.cache().stats();
     server.restart(Restart::Forget).await;
-    caches_again(&db).await;
+    is_cached(&db, 3).await;
     assert!(db.cache().drain(SOON).await, "the queued purges were delivered");
     for number in 150..200 {
         round(&db, number, &mut up).await;
@@ -86,7 +77,7 @@ async fn a_frozen_redis_bounds_every_request_and_caching_resumes() {
         round(&db, number, &mut longest).await;
     }
     server.resume();
-    caches_again(&db).await;
+    is_cached(&db, 3).await;
     assert!(db.cache().drain(SOON).await);
     for number in 40..60 {
         round(&db, number, &mut longest).await;
@@ -135,7 +126,7 @@ async fn redis_restarted_from_an_old_snapshot_serves_nothing_from_before() {
     let fresh = Cache::builder().namespace("outage").redis(server.url()).build().await.unwrap();
     let fresh = world.plain().clone().cached_by(fresh);
     for db in [&db, &writer, &fresh] {
-        caches_again(db).await;
+        is_cached(db, 3).await;
         assert_eq!(title(db, 1).await.as_deref(), Some("after the snapshot"));
     }
 }
@@ -160,7 +151,7 @@ async fn a_purge_that_a_store_refuses_is_delivered_when_it_no_longer_does() {
         assert!(!db.cache().drain(Duration::from_millis(1)).await, "it is not delivered yet");
         gate.refuse_purges(false);
         assert!(db.cache().drain(SOON).await);
-        caches_again(&db).await;
+        is_cached(&db, 3).await;
         assert_eq!(title(&db, 1).await.as_deref(), Some("durable"));
     }
 }
@@ -258,7 +249,7 @@ async fn a_connection_cut_while_a_purge_is_in_flight_delivers_it_later() {
         write.await.unwrap().unwrap();
         assert_eq!(title(&db, 1).await, Some(expected));
         assert!(db.cache().drain(SOON).await);
-        caches_again(&db).await;
+        is_cached(&db, 3).await;
     }
 }
 
@@ -293,7 +284,7 @@ async fn while_redis_is_away_this_process_can_answer_for_itself_and_never_hides_
     };
     let db = world.plain().clone().cached_by(cache().await);
     let other = world.plain().clone().cached_by(cache().await);
-    caches_again(&db).await;
+    is_cached(&db, 3).await;
     server.stop().await;
     // From memory, without Redis.
     let hits = async |id: i64| {
@@ -323,7 +314,7 @@ async fn while_redis_is_away_this_process_can_answer_for_itself_and_never_hides_
     }
     // Back: what was written meanwhile is purged before Redis is believed.
     server.restart(Restart::Forget).await;
-    caches_again(&db).await;
+    is_cached(&db, 3).await;
     assert!(db.cache().drain(SOON).await && other.cache().drain(SOON).await);
     assert_eq!(title(&db, 2).await.as_deref(), Some("own 19"));
     assert_eq!(title(&db, 5).await.as_deref(), Some("by another"));

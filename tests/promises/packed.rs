@@ -4,24 +4,19 @@ use sea_orm::entity::prelude::*;
 use sea_orm_cache::{
     Cache,
     prelude::*,
-    stores::{EntryKey, MemoryStore, RedisStore, Store},
+    stores::{EntryKey, Store},
 };
 
 use crate::{
     entity::book,
-    support::{Backend, shared_redis_url},
-    world::{StoreKind, World, patient, retitled},
+    support::Backend,
+    world::{StoreKind, World, retitled, stores},
 };
 
 /// SQLite behind each store that is there, which the test can reach.
 async fn opened() -> Vec<(std::sync::Arc<dyn Store>, World)> {
-    let mut stores: Vec<std::sync::Arc<dyn Store>> =
-        vec![std::sync::Arc::new(MemoryStore::with_capacity(1 << 24))];
-    if let Some(url) = shared_redis_url() {
-        stores.push(std::sync::Arc::new(RedisStore::connect(patient(url)).await.unwrap()));
-    }
     let mut opened = Vec::new();
-    for store in stores {
+    for store in stores().await {
         opened.push((store, World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap()));
     }
     opened

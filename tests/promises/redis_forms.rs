@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::{
     support::{Backend, PrivateRedis, eventually},
-    world::{StoreKind, World, retitled, title},
+    world::{StoreKind, World, is_cached, retitled, title},
 };
 
 const SOON: Duration = Duration::from_secs(60);
@@ -37,16 +37,6 @@ async fn world() -> World {
 async fn process(world: &World, redis: RedisConfig) -> CachedConnection {
     let cache = Cache::builder().namespace(NAMESPACE).redis_with(redis).build().await.unwrap();
     world.plain().clone().cached_by(cache)
-}
-
-/// Waits until a row is served from the cache.
-async fn is_cached(db: &CachedConnection, id: i64) {
-    eventually("the row is served from the cache", SOON, async || {
-        let before = db.cache().stats().total.hits;
-        title(db, id).await;
-        db.cache().stats().total.hits > before
-    })
-    .await;
 }
 
 /// The replica has everything until now, and hears of nothing from now on.

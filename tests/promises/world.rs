@@ -1,15 +1,18 @@
 //! A bookshop with a cache in front: one database, one store, a namespace of its own.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use sea_orm::{ActiveValue::Set, DatabaseConnection, entity::prelude::*};
-use sea_orm_cache::{Cache, CacheBuilder, CachedBy, CachedConnection, stores::RedisConfig};
+use sea_orm_cache::{
+    Cache, CacheBuilder, CachedBy, CachedConnection,
+    stores::{MemoryStore, RedisConfig, RedisStore, Store},
+};
 use sea_orm_cache_migration::Migrator;
 use sea_orm_migration::MigratorTrait;
 
 use crate::{
     entity::{author, book, customer, publisher, shelf},
-    support::{Backend, TestDatabase, shared_redis_url, unique_namespace},
+    support::{Backend, TestDatabase, eventually, shared_redis_url, unique_namespace},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +46,15 @@ pub fn builder(store: StoreKind, namespace: &str) -> Option<CacheBuilder> {
         StoreKind::Memory => Some(builder),
         StoreKind::Redis => Some(builder.redis_with(patient(shared_redis_url()?))),
     }
+}
+
+/// Each store that is there, which a test can reach past the cache.
+pub async fn stores() -> Vec<Arc<dyn Store>> {
+    let mut stores: Vec<Arc<dyn Store>> = vec![Arc::new(MemoryStore::with_capacity(1 << 24))];
+    if let Some(url) = shared_redis_url() {
+        stores.push(Arc::new(RedisStore::connect(patient(url)).await.unwrap()));
+    }
+    stores
 }
 
 /// A cache of its own on each store that is there.
@@ -165,6 +177,16 @@ pub fn new_book(id: i64) -> book::ActiveModel {
 
 pub fn retitled(id: i64, title: &str) -> book::ActiveModel {
     book::ActiveModel { id: Set(id), title: Set(title.to_owned()), ..Default::default() }
+}
+
+/// Waits until a row is served from the cache.
+pub async fn is_cached(db: &CachedConnection, id: i64) {
+    eventually("the row is served from the cache", Duration::from_secs(60), async || {
+        let before = db.cache().stats().total.hits;
+        title(db, id).await;
+        db.cache().stats().total.hits > before
+    })
+    .await;
 }
 
 pub async fn title(db: &CachedConnection, id: i64) -> Option<String> {

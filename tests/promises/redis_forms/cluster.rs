@@ -8,10 +8,10 @@ use sea_orm_cache::{
     stores::{RedisConfig, RedisStore, Store, StoreError},
 };
 
-use super::{Load, NAMESPACE, SOON, all_agree, cut_off, is_cached, process, world};
+use super::{Load, NAMESPACE, SOON, all_agree, cut_off, process, world};
 use crate::{
     support::{PrivateCluster, Restart, eventually},
-    world::{retitled, title},
+    world::{is_cached, retitled, title},
 };
 
 async fn slot(cluster: &PrivateCluster) -> u16 {

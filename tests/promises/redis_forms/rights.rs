@@ -9,11 +9,11 @@ use sea_orm_cache::{
     stores::{RedisConfig, RedisStore, Store, StoreState},
 };
 
-use super::{NAMESPACE, SOON, is_cached, process, world};
+use super::{NAMESPACE, SOON, process, world};
 use crate::{
     entity::book,
     support::{PrivateCluster, PrivateRedis, eventually},
-    world::{World, retitled, title},
+    world::{World, is_cached, retitled, title},
 };
 
 /// What the documentation tells an operator to run, for this kind of server.

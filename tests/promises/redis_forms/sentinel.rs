@@ -3,10 +3,10 @@
 use sea_orm::entity::prelude::*;
 use sea_orm_cache::stores::{RedisConfig, RedisStore, Store, StoreError, StoreState};
 
-use super::{Load, SOON, all_agree, cut_off, is_cached, process, world};
+use super::{Load, SOON, all_agree, cut_off, process, world};
 use crate::{
     support::{Watched, eventually},
-    world::{retitled, title},
+    world::{is_cached, retitled, title},
 };
 
 fn through(watched: &Watched) -> RedisConfig {

@@ -5,10 +5,10 @@ use std::{fs, path::PathBuf, process::Command};
 use sea_orm::entity::prelude::*;
 use sea_orm_cache::stores::{RedisConfig, RedisStore, Store};
 
-use super::{SOON, is_cached, process, world};
+use super::{SOON, process, world};
 use crate::{
     support::{PrivateRedis, ScratchDir, eventually, free_port},
-    world::{retitled, title},
+    world::{is_cached, retitled, title},
 };
 
 /// Certificates, made by openssl.
