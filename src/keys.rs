@@ -23,6 +23,7 @@
 //! bookshop:s:web:l:<login>              tag: a login
 //! bookshop:s:web:u:ann                  tag: all sessions of a user
 //! bookshop:~<process>:<n>               written to be told of it, by the feed of changes
+//! bookshop:~feed                        there while somebody hears of changes by publish/subscribe
 //! ```
 //!
 //! Parts are percent-escaped, so that no separator can be smuggled in and no two different keys

@@ -81,7 +81,7 @@ pub use warmup::{LoaderReport, PeriodicWarmUp, WarmUp, WarmUpProgress, WarmUpRep
 /// Stores, for those who bring their own.
 pub mod stores {
     #[cfg(feature = "redis")]
-    pub use crate::store::redis::{RedisConfig, RedisStore};
+    pub use crate::store::redis::{RedisConfig, RedisFeed, RedisStore};
     pub use crate::store::{
         Arm, EntryKey, EntryWrite, Fate, Found, MemoryStore, RateAnswer, RateAsk, Release, ServerFacts,
         Stamp, Store, StoreError, StoreState, TagKey, TagListener, TagProbe, TagState, Watch, WriterId,

@@ -17,6 +17,7 @@ impl CacheBuilder {
     /// | `REDIS_CLUSTER_NODES` | `host:port,host:port`, some nodes of a cluster | |
     /// | `REDIS_USERNAME`, `REDIS_PASSWORD`, `REDIS_DATABASE` | instead of those in the URL | |
     /// | `REDIS_TLS` | `true`: TLS to the host or nodes; a URL says `rediss` | `false` |
+    /// | `REDIS_FEED` | `automatic`, or `publish`: how a near cache hears of changes | `automatic` |
     /// | `REDIS_TLS_CA` | file with the certificates that are trusted | the system's |
     /// | `REDIS_TLS_CERT`, `REDIS_TLS_KEY` | files with this client's certificate and key | none |
     /// | `CACHE_PREFIX` | the namespace | `app` |

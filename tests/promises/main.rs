@@ -35,6 +35,7 @@ mod late_fills;
 mod leases;
 mod lost_data;
 mod near;
+mod near_published;
 mod observed;
 mod outages;
 mod packed;

@@ -6,18 +6,20 @@ use std::{
 };
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, TransactionTrait, entity::prelude::*, sea_query::Expr};
-use sea_orm_cache::{Cache, Consistency, prelude::*};
+use sea_orm_cache::{Cache, Consistency, prelude::*, stores::RedisFeed};
 
 use crate::{
     entity::book,
-    support::{Backend, PrivateRedis, Proxy, eventually, unique_namespace},
+    support::{Backend, PrivateRedis, Proxy, eventually, shared_redis_url, unique_namespace},
     world::{StoreKind, World, builder, patient, retitled, title},
 };
 
-const BYTES: usize = 8 << 20;
+pub const BYTES: usize = 8 << 20;
 /// For tests in which the feed has to do it: far beyond what a test may take.
-const LONG: Duration = Duration::from_secs(600);
-const IN_TIME: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(600);
+pub const IN_TIME: Duration = Duration::from_secs(20);
+/// By tracking, and by publish/subscribe.
+pub const FEEDS: [RedisFeed; 2] = [RedisFeed::Automatic, RedisFeed::Publish];
 
 /// A cache with answers in memory, over the same database.
 async fn near(world: &World, max_staleness: Duration) -> CachedConnection {
@@ -30,8 +32,15 @@ fn near_hits(db: &CachedConnection) -> u64 {
     db.cache().stats().total.near
 }
 
+/// The same, in front of a Redis that tells of changes in this way.
+async fn near_by(world: &World, url: String, feed: RedisFeed, max_staleness: Duration) -> CachedConnection {
+    let cache = Cache::builder().namespace(&world.namespace).redis_with(patient(url).feed(feed));
+    let cache = cache.near(BYTES).max_staleness(max_staleness).build().await.unwrap();
+    world.plain().clone().cached_by(cache)
+}
+
 /// Was this read answered from memory?
-async fn is_near<T>(db: &CachedConnection, read: impl Future<Output = T>) -> (T, bool) {
+pub async fn is_near<T>(db: &CachedConnection, read: impl Future<Output = T>) -> (T, bool) {
     let before = db.cache().stats().total;
     let value = read.await;
     let after = db.cache().stats().total;
@@ -40,11 +49,11 @@ async fn is_near<T>(db: &CachedConnection, read: impl Future<Output = T>) -> (T,
 }
 
 /// Reads until it is answered from memory.
-async fn until_near(db: &CachedConnection, id: i64) {
+pub async fn until_near(db: &CachedConnection, id: i64) {
     eventually("an answer from memory", IN_TIME, || async { is_near(db, title(db, id)).await.1 }).await;
 }
 
-async fn write_past_the_cache(plain: &DatabaseConnection, id: i64, title: &str) {
+pub async fn write_past_the_cache(plain: &DatabaseConnection, id: i64, title: &str) {
     let update = format!("UPDATE book SET title = '{title}' WHERE id = {id}");
     plain.execute_unprepared(&update).await.unwrap();
 }
@@ -138,13 +147,15 @@ async fn without_a_bound_the_stamps_are_asked_for_and_nothing_is_ever_behind() {
 #[tokio::test]
 async fn a_write_of_another_process_arrives_by_the_feed() {
     let Some(world) = World::new(Backend::Sqlite, StoreKind::Redis).await else { return };
-    let reader = near(&world, LONG).await;
-    for consistency in [Consistency::Strict, Consistency::AfterCommit] {
+    for (feed, consistency) in FEEDS.into_iter().flat_map(|feed| {
+        [Consistency::Strict, Consistency::AfterCommit].map(|consistency| (feed, consistency))
+    }) {
+        let reader = near_by(&world, shared_redis_url().unwrap(), feed, LONG).await;
         let builder = builder(world.store, &world.namespace).unwrap().consistency(consistency);
         let writer = world.plain().clone().cached_by(builder.build().await.unwrap());
         for round in 0..20 {
             until_near(&reader, 7).await;
-            let new = format!("{consistency:?} {round}");
+            let new = format!("{feed:?} {consistency:?} {round}");
             retitled(7, &new).update(&writer).await.unwrap();
             eventually("the new title", IN_TIME, || async {
                 title(&reader, 7).await.as_deref() == Some(&*new)
@@ -164,86 +175,87 @@ async fn a_write_of_another_process_arrives_by_the_feed() {
 async fn on_trust_nothing_at_all_is_asked() {
     let Some(server) = PrivateRedis::start().await else { return };
     let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
-    let cache = Cache::builder().namespace("trust").redis_with(patient(server.url()));
-    let cache = cache.near(BYTES).max_staleness(LONG).build().await.unwrap();
-    let db = world.plain().clone().cached_by(cache);
-    let shelf = || book::Entity::find().filter(book::Column::ShelfId.eq(2)).cached().all(&db);
-    until_near(&db, 7).await;
-    eventually("a list from memory", IN_TIME, || async { is_near(&db, shelf()).await.1 }).await;
-    // Until nothing more is heard of what the filling changed.
-    eventually("two hundred reads that ask nothing", IN_TIME, || async {
-        server.reset_stats().await;
-        for _ in 0..100 {
-            title(&db, 7).await;
-            shelf().await.unwrap();
-        }
-        let stats = server.commandstats().await;
-        !stats.contains_key("mget") && !stats.contains_key("get")
-    })
-    .await;
+    for feed in FEEDS {
+        let db = near_by(&world, server.url(), feed, LONG).await;
+        let shelf = || book::Entity::find().filter(book::Column::ShelfId.eq(2)).cached().all(&db);
+        until_near(&db, 7).await;
+        eventually("a list from memory", IN_TIME, || async { is_near(&db, shelf()).await.1 }).await;
+        // Until nothing more is heard of what the filling changed.
+        eventually("two hundred reads that ask nothing", IN_TIME, || async {
+            server.reset_stats().await;
+            for _ in 0..100 {
+                title(&db, 7).await;
+                shelf().await.unwrap();
+            }
+            let stats = server.commandstats().await;
+            !stats.contains_key("mget") && !stats.contains_key("get")
+        })
+        .await;
+    }
 }
 
 /// The stamps that the feed keeps known spare asking for them: a hit is the entry alone.
 #[tokio::test]
 async fn a_hit_asks_for_the_entry_alone_while_the_stamps_are_known() {
     let Some(server) = PrivateRedis::start().await else { return };
-    let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
-    // No answer is small enough to be kept.
-    let cache = Cache::builder().namespace("stamps").redis_with(patient(server.url()));
-    let cache = cache.near(1).max_staleness(LONG).build().await.unwrap();
-    let db = world.plain().clone().cached_by(cache);
-    title(&db, 7).await;
-    let keys_asked = || async {
-        server.reset_stats().await;
-        assert_eq!(title(&db, 7).await.as_deref(), Some("Title 7"));
-        let info = server.command(&["INFO", "stats"]).await;
-        let text = format!("{info:?}");
-        text.split("keyspace_hits:")
-            .nth(1)
-            .unwrap()
-            .split(|c: char| !c.is_ascii_digit())
-            .next()
-            .unwrap()
-            .to_owned()
-    };
-    eventually("one key for a hit", IN_TIME, || async { keys_asked().await == "1" }).await;
-    assert_eq!(near_hits(&db), 0);
-    let before = db.cache().stats().total;
-    retitled(7, "new").update(&db).await.unwrap();
-    assert_eq!(title(&db, 7).await.as_deref(), Some("new"));
-    assert_eq!(db.cache().stats().total.misses, before.misses + 1);
+    for feed in FEEDS {
+        let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
+        // No answer is small enough to be kept.
+        let cache = Cache::builder().namespace(&world.namespace).redis_with(patient(server.url()).feed(feed));
+        let cache = cache.near(1).max_staleness(LONG).build().await.unwrap();
+        let db = world.plain().clone().cached_by(cache);
+        title(&db, 7).await;
+        let keys_asked = || async {
+            server.reset_stats().await;
+            assert_eq!(title(&db, 7).await.as_deref(), Some("Title 7"));
+            let info = server.command(&["INFO", "stats"]).await;
+            let text = format!("{info:?}");
+            text.split("keyspace_hits:")
+                .nth(1)
+                .unwrap()
+                .split(|c: char| !c.is_ascii_digit())
+                .next()
+                .unwrap()
+                .to_owned()
+        };
+        eventually("one key for a hit", IN_TIME, || async { keys_asked().await == "1" }).await;
+        assert_eq!(near_hits(&db), 0);
+        let before = db.cache().stats().total;
+        retitled(7, "new").update(&db).await.unwrap();
+        assert_eq!(title(&db, 7).await.as_deref(), Some("new"));
+        assert_eq!(db.cache().stats().total.misses, before.misses + 1);
+    }
+}
+
+/// Reads until what was written just now is there; how many reads were behind, none by more than the bound.
+pub async fn behind_within(reader: &CachedConnection, new: &str, bound: Duration) -> u32 {
+    let done = Instant::now();
+    let mut behind = 0;
+    loop {
+        let began = Instant::now();
+        let there = tokio::time::timeout(IN_TIME, title(reader, 7)).await.unwrap();
+        if there.as_deref() == Some(new) {
+            return behind;
+        }
+        behind += 1;
+        assert!(began < done + bound, "behind by more than the bound, {:?} after the write", done.elapsed());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 // case C6
 #[tokio::test]
 async fn a_feed_that_is_cut_without_a_sign_is_not_trusted_beyond_the_bound() {
     let Some(world) = World::new(Backend::Sqlite, StoreKind::Redis).await else { return };
-    let proxy = Proxy::for_redis(&crate::support::shared_redis_url().unwrap()).await;
+    let proxy = Proxy::for_redis(&shared_redis_url().unwrap()).await;
     let bound = Duration::from_millis(200);
-    let cache = Cache::builder().namespace(&world.namespace).redis_with(patient(proxy.redis_url()));
-    let cache = cache.near(BYTES).max_staleness(bound).build().await.unwrap();
-    let reader = world.plain().clone().cached_by(cache);
-    for round in 0..3 {
+    for (round, feed) in [FEEDS, FEEDS, FEEDS].concat().into_iter().enumerate() {
+        let reader = near_by(&world, proxy.redis_url(), feed, bound).await;
         until_near(&reader, 7).await;
         proxy.black_hole();
         let new = format!("cut {round}");
         retitled(7, &new).update(&world.db).await.unwrap();
-        let done = Instant::now();
-        let mut behind = 0;
-        loop {
-            let began = Instant::now();
-            let there = tokio::time::timeout(IN_TIME, title(&reader, 7)).await.unwrap();
-            if there.as_deref() == Some(&*new) {
-                break;
-            }
-            behind += 1;
-            assert!(
-                began < done + bound,
-                "behind by more than the bound, {:?} after the write",
-                done.elapsed()
-            );
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let behind = behind_within(&reader, &new, bound).await;
         println!("round {round}: {behind} reads within the bound were behind");
         proxy.accept().await;
     }
@@ -252,11 +264,9 @@ async fn a_feed_that_is_cut_without_a_sign_is_not_trusted_beyond_the_bound() {
 #[tokio::test]
 async fn a_feed_that_was_lost_and_found_is_told_nothing_of_what_it_missed() {
     let Some(world) = World::new(Backend::Sqlite, StoreKind::Redis).await else { return };
-    let proxy = Proxy::for_redis(&crate::support::shared_redis_url().unwrap()).await;
-    let cache = Cache::builder().namespace(&world.namespace).redis_with(patient(proxy.redis_url()));
-    let cache = cache.near(BYTES).max_staleness(LONG).build().await.unwrap();
-    let reader = world.plain().clone().cached_by(cache);
-    for round in 0..5 {
+    let proxy = Proxy::for_redis(&shared_redis_url().unwrap()).await;
+    for (round, feed) in [FEEDS, FEEDS].concat().into_iter().enumerate() {
+        let reader = near_by(&world, proxy.redis_url(), feed, LONG).await;
         until_near(&reader, 7).await;
         let new = format!("missed {round}");
         proxy.refuse().await;
@@ -275,33 +285,33 @@ async fn a_feed_that_was_lost_and_found_is_told_nothing_of_what_it_missed() {
 async fn a_store_that_lost_everything_leaves_what_is_in_memory_right() {
     let Some(mut server) = PrivateRedis::start().await else { return };
     let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
-    let open = || async {
-        let builder = Cache::builder().namespace("lost").redis_with(patient(server.url()));
-        let cache = builder.near(BYTES).max_staleness(LONG).build().await.unwrap();
-        world.plain().clone().cached_by(cache)
-    };
-    let (reader, writer) = (open().await, open().await);
-    until_near(&reader, 7).await;
-    server.command(&["FLUSHALL"]).await;
-    retitled(7, "flushed").update(&writer).await.unwrap();
-    eventually("the new title", IN_TIME, || async { title(&reader, 7).await.as_deref() == Some("flushed") })
+    for feed in FEEDS {
+        let open = || near_by(&world, server.url(), feed, LONG);
+        let (reader, writer) = (open().await, open().await);
+        until_near(&reader, 7).await;
+        server.command(&["FLUSHALL"]).await;
+        retitled(7, "flushed").update(&writer).await.unwrap();
+        eventually("the new title", IN_TIME, || async {
+            title(&reader, 7).await.as_deref() == Some("flushed")
+        })
         .await;
-    until_near(&reader, 7).await;
-    server.kill().await;
-    server.restart(crate::support::Restart::Forget).await;
-    writer.cache().drain(IN_TIME).await;
-    retitled(7, "restarted").update(&writer).await.unwrap();
-    eventually("the new title", IN_TIME, || async {
-        title(&reader, 7).await.as_deref() == Some("restarted")
-    })
-    .await;
-    until_near(&reader, 7).await;
+        until_near(&reader, 7).await;
+        server.kill().await;
+        server.restart(crate::support::Restart::Forget).await;
+        writer.cache().drain(IN_TIME).await;
+        retitled(7, "restarted").update(&writer).await.unwrap();
+        eventually("the new title", IN_TIME, || async {
+            title(&reader, 7).await.as_deref() == Some("restarted")
+        })
+        .await;
+        until_near(&reader, 7).await;
+    }
 }
 
 #[tokio::test]
 async fn a_server_that_may_not_tell_is_asked_each_time() {
     let Some(server) = PrivateRedis::start().await else { return };
-    let rules = ["on", "nopass", "~*", "&*", "+@all", "-client|tracking"];
+    let rules = ["on", "nopass", "~*", "&*", "+@all", "-client|tracking", "-subscribe"];
     server.command(&[&["ACL", "SETUSER", "mute"][..], &rules].concat()).await;
     let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
     let open = |user: &str| {

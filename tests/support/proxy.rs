@@ -116,7 +116,8 @@ impl Proxy {
         self.line.black_hole();
     }
 
-    /// From now on, connections whose client sends these bytes (in one piece) are marked.
+    /// From now on, connections whose client sends these bytes (in one piece) are marked, besides those that
+    /// were marked for others.
     pub fn mark(&self, bytes: &[u8]) {
         self.line.mark(bytes);
     }

@@ -1,6 +1,7 @@
 -- Marks on tags and their release. The same rules as in store/cell.rs.
 --
--- KEYS: tags, all in one slot.
+-- KEYS: tags, and behind them the key of the feed of changes, all in one slot. Without that key nobody is
+-- told; whoever leaves it out tells in another way.
 -- ARGV[1]: "arm" or "release"; ARGV[2]: the writer; ARGV[3]: milliseconds, the life of the mark, or
 -- how long a purged tag stays a barrier; ARGV[4...]: one word per tag.
 --   arm:     "" or "l" and a label: leave a stamp with this label alone
@@ -15,11 +16,30 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local stood = 0
 
+local tags = #ARGV - 3
+local feed = KEYS[tags + 1]
+if feed then
+  -- Before anything is changed: if this breaks off, more was told than has changed, and never less. Also
+  -- what is left alone for its label is told: a listener may hold what depends on a stamp that was there
+  -- before this one, on other terms.
+  local told = {}
+  for position = 1, tags do
+    local key = KEYS[position]
+    if arms or ARGV[3 + position] ~= 's' then told[#told + 1] = #key .. ':' .. key end
+  end
+  if #told > 0 then
+    local token = string.format('%s.%.0f.%.0f', writer, time[1], time[2])
+    local failed = announce(feed, token, table.concat(told))
+    if failed then return failed end
+  end
+end
+
 local function label_of(stamp)
   return string.sub(stamp, 19)
 end
 
-for position, key in ipairs(KEYS) do
+for position = 1, tags do
+  local key = KEYS[position]
   local word = ARGV[3 + position]
   local label = string.sub(word, 1, 1) == 'l' and string.sub(word, 2)
   local raw = redis.pcall('GET', key)

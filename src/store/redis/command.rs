@@ -82,13 +82,35 @@ fn unlink<'a>(pipeline: &mut Pipeline, keys: impl Iterator<Item = &'a str>) {
 pub(super) enum Naming {
     Hash,
     Text,
-    /// By its text, in a call of its own for each tag, and nothing else.
+    /// By its text, in a call of its own for each tag, and nothing else. Tells nobody: [`silence`] has to
+    /// follow.
     Apart,
 }
 
 /// The rules of `store/cell.rs` in the server.
 static BARRIER: LazyLock<redis::Script> = LazyLock::new(|| redis::Script::new(BARRIER_TEXT));
-const BARRIER_TEXT: &str = include_str!("barrier.lua");
+const BARRIER_TEXT: &str = concat!(include_str!("feed.lua"), include_str!("barrier.lua"));
+
+/// The key of the feed of changes, which is also the channel on which changes are told, for the namespace
+/// of this key.
+pub(super) fn feed_of(key: &str) -> String {
+    // Whatever a namespace is, in a key it has no colon.
+    let namespace = key.split_once(':').map_or(key, |(namespace, _)| namespace);
+    format!("{namespace}:~feed")
+}
+
+/// Tells all who listen by publish/subscribe that they have missed something.
+pub(super) fn silence(tag: &TagKey) -> Pipeline {
+    remove(std::iter::once(&*feed_of(tag.as_str())))
+}
+
+/// Says on the listener's own channel how far the feed is, and keeps its key there for so long.
+pub(super) fn published_beat(own: &str, number: u64, life: Duration) -> Pipeline {
+    let mut pipeline = redis::pipe();
+    pipeline.cmd("EVAL").arg(include_str!("beat.lua")).arg(1).arg(feed_of(own));
+    pipeline.arg(own).arg(number).arg(WriterId::fresh().to_string()).arg(whole_millis(life));
+    pipeline
+}
 
 /// Tags per call of the script. The server runs a call in one go, a microsecond or two per tag.
 pub(super) const TAGS_PER_CALL: usize = 1000;
@@ -105,10 +127,15 @@ fn call(
             Naming::Hash => pipeline.cmd("EVALSHA").arg(BARRIER.get_hash()),
             Naming::Text | Naming::Apart => pipeline.cmd("EVAL").arg(BARRIER_TEXT),
         };
-        pipeline.arg(tags.len());
+        let feed = match tags {
+            [(tag, _), ..] if naming != Naming::Apart => Some(feed_of(tag.as_str())),
+            _ => None,
+        };
+        pipeline.arg(tags.len() + usize::from(feed.is_some()));
         for (tag, _) in tags {
             pipeline.arg(tag.as_str());
         }
+        pipeline.arg(feed);
         pipeline.arg(operation).arg(writer.to_string()).arg(span);
         for (_, word) in tags {
             pipeline.arg(word);
@@ -278,24 +305,28 @@ mod tests {
     fn marks_are_left_and_taken_away_by_one_script() {
         let (writer, tag) = (WriterId::from_number(10), |key: &str| TagKey::from_full(key));
         let hash = BARRIER.get_hash();
-        let arm = Arm { writer, tags: vec![(tag("a"), 0), (tag("i"), 255)], life: Duration::from_secs(5) };
+        let arm =
+            Arm { writer, tags: vec![(tag("n:a"), 0), (tag("n:i"), 255)], life: Duration::from_secs(5) };
         assert_eq!(
             sent(&super::arm(&arm, Naming::Hash)),
-            [format!("EVALSHA {hash} 2 a i arm w000000000000000a 5000  l00000000000000ff")]
+            [format!("EVALSHA {hash} 3 n:a n:i n:~feed arm w000000000000000a 5000  l00000000000000ff")]
         );
-        let tags = vec![(tag("a"), Fate::Purge), (tag("b"), Fate::Spare), (tag("i"), Fate::PurgeUnless(255))];
+        let tags =
+            vec![(tag("n:a"), Fate::Purge), (tag("n:b"), Fate::Spare), (tag("n:i"), Fate::PurgeUnless(255))];
         let release =
             Release { writer, tags, entries: vec![entry("e")], store: Vec::new(), settle: Duration::ZERO };
         assert_eq!(
             sent(&super::release(&release, Naming::Hash)),
             [
-                format!("EVALSHA {hash} 3 a b i release w000000000000000a 0 p s l00000000000000ff"),
+                format!(
+                    "EVALSHA {hash} 4 n:a n:b n:i n:~feed release w000000000000000a 0 p s l00000000000000ff"
+                ),
                 "UNLINK e".to_owned()
             ]
         );
         assert!(sent(&super::release(&release, Naming::Text))[0].starts_with("EVAL -- "));
         let apart = sent(&super::release(&release, Naming::Apart));
-        assert!(apart.len() == 3 && apart[1].ends_with(" 1 b release w000000000000000a 0 s"), "{apart:?}");
+        assert!(apart.len() == 3 && apart[1].ends_with(" 1 n:b release w000000000000000a 0 s"), "{apart:?}");
         let many = (0..=TAGS_PER_CALL).map(|number| (tag(&number.to_string()), Fate::Purge)).collect();
         let release = Release { tags: many, ..release };
         assert_eq!(super::release(&release, Naming::Hash).len(), 3);

@@ -54,6 +54,7 @@ pub struct RedisConfig {
     tls_ca: Option<PathBuf>,
     tls_client: Option<(PathBuf, PathBuf)>,
     namespace: Option<String>,
+    feed: RedisFeed,
     read_timeout: Duration,
     write_timeout: Duration,
     connect_timeout: Duration,
@@ -78,6 +79,20 @@ pub(super) struct Plan {
     pub(super) write_timeout: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) connections: usize,
+    pub(super) feed: RedisFeed,
+}
+
+/// How a process hears of what others change, for a near cache with `max_staleness`. What one process
+/// chooses makes no difference to the others, but for the work of telling it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RedisFeed {
+    /// By `CLIENT TRACKING` in broadcast mode (RESP3). Where the server does not have it, or this user may
+    /// not, by publish/subscribe.
+    #[default]
+    Automatic,
+    /// By publish/subscribe: whoever purges tells it, in the same step.
+    Publish,
 }
 
 impl RedisConfig {
@@ -120,6 +135,7 @@ impl RedisConfig {
             tls_ca: None,
             tls_client: None,
             namespace: None,
+            feed: RedisFeed::default(),
             read_timeout: Duration::from_millis(80),
             write_timeout: Duration::from_millis(250),
             connect_timeout: Duration::from_secs(1),
@@ -196,6 +212,14 @@ impl RedisConfig {
         self
     }
 
+    /// How a process hears of what others change. [`RedisFeed::Automatic`] unless set, which is right
+    /// nearly always.
+    #[must_use]
+    pub fn feed(mut self, feed: RedisFeed) -> Self {
+        self.feed = feed;
+        self
+    }
+
     /// How long a read may take before the database is asked instead. 80 ms unless set. Twice that for
     /// one that has to wait for others.
     ///
@@ -269,6 +293,7 @@ impl RedisConfig {
             write_timeout: self.write_timeout,
             connect_timeout: self.connect_timeout,
             connections: self.connections,
+            feed: self.feed,
         })
     }
 

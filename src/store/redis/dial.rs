@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, ProtocolVersion, PushInfo, PushKind,
     RedisError, ServerErrorKind,
-    aio::{MultiplexedConnection, SendError},
+    aio::{MultiplexedConnection, PubSub, SendError},
 };
 use tokio::time::timeout;
 
@@ -39,6 +39,24 @@ pub(super) struct Dialed {
     pub(super) server: Introduction,
     /// And where.
     pub(super) at: ConnectionInfo,
+}
+
+/// Why nothing can be heard of a server.
+pub(super) enum Refusal {
+    ForNow(String),
+    /// The server does not know how, or this user may not.
+    ForGood(String),
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self::ForNow(reason)
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn refused(error: RedisError) -> Refusal {
+    Refusal::ForNow(reply::failure(&error))
 }
 
 impl Dialer {
@@ -83,29 +101,57 @@ impl Dialer {
     pub(super) async fn dial_for_pushes(
         &self,
         hear: impl Fn(&PushInfo) + Send + Sync + 'static,
-    ) -> Result<MultiplexedConnection, String> {
+    ) -> Result<MultiplexedConnection, Refusal> {
         let config = plain_config().set_push_sender(move |push: PushInfo| {
             hear(&push);
             Ok::<_, SendError>(())
         });
-        let at = self.topology.primary().await?;
+        let at = self.topology.primary().await.map_err(Refusal::ForNow)?;
         let dial = async {
-            let client = client(&at, ProtocolVersion::RESP3).map_err(|error| reply::failure(&error))?;
+            let client = client(&at, ProtocolVersion::RESP3).map_err(refused)?;
             let connect = client.get_multiplexed_async_connection_with_config(&config);
-            let mut connection = connect.await.map_err(|error| reply::failure(&error))?;
+            let mut connection = connect.await.map_err(|error| {
+                let reason = reply::failure(&error);
+                if may_be_about_the_protocol(&error) {
+                    Refusal::ForGood(reason)
+                } else {
+                    Refusal::ForNow(reason)
+                }
+            })?;
             let question = command::introduction(true, self.setting());
             let answer = connection.send_packed_commands(&question, 0, question.len()).await;
             // Not a replica: it may be behind what purges have said to the primary.
-            introduced(answer.map_err(|error| reply::failure(&error))?, self.setting())?;
+            introduced(answer.map_err(refused)?, self.setting()).map_err(Refusal::ForNow)?;
             Ok(connection)
         };
         self.in_time(dial).await
     }
 
-    async fn in_time<T>(&self, dial: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    /// A connection that has subscribed to these channels.
+    pub(super) async fn dial_for_messages(&self, channels: &[String]) -> Result<PubSub, Refusal> {
+        let at = self.topology.primary().await.map_err(Refusal::ForNow)?;
+        let dial = async {
+            let client = client(&at, ProtocolVersion::RESP2).map_err(refused)?;
+            let mut connection = client.get_async_pubsub().await.map_err(refused)?;
+            match connection.subscribe(channels).await {
+                Ok(()) => Ok(connection),
+                Err(error) => {
+                    let reason = reply::failure(&error);
+                    let good = matches!(
+                        error.kind(),
+                        ErrorKind::Server(ServerErrorKind::ResponseError | ServerErrorKind::NoPerm)
+                    );
+                    Err(if good { Refusal::ForGood(reason) } else { Refusal::ForNow(reason) })
+                }
+            }
+        };
+        self.in_time(dial).await
+    }
+
+    async fn in_time<T, E: From<String>>(&self, dial: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let outcome = match timeout(self.connect_timeout, dial).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(format!("no connection within {:?}", self.connect_timeout)),
+            Err(_) => Err(format!("no connection within {:?}", self.connect_timeout).into()),
         };
         outcome.inspect_err(|_| self.topology.doubt())
     }

@@ -11,6 +11,7 @@ mod facts;
 mod feed;
 mod introduction;
 mod moving;
+mod published;
 mod rate;
 mod rehearsal;
 mod reply;
@@ -36,7 +37,7 @@ use std::{
 use async_trait::async_trait;
 use redis::Pipeline;
 
-pub use config::RedisConfig;
+pub use config::{RedisConfig, RedisFeed};
 
 use self::{
     command::Naming,
@@ -65,6 +66,7 @@ pub struct RedisStore {
     reads: Together<Reads>,
     /// For the feed of changes, which has a connection of its own.
     dialer: Dialer,
+    feed: RedisFeed,
     clustered: bool,
     taker: Taker,
     read_timeout: Duration,
@@ -106,6 +108,7 @@ impl RedisStore {
             reads: Together::new(reads),
             read_timeout: plan.read_timeout,
             dialer: Dialer::new(&plan),
+            feed: plan.feed,
             taker: Taker::new(plan.topology.clone()),
             clustered: plan.topology.setting() == Setting::Clustered,
             write_timeout: plan.write_timeout,
@@ -138,7 +141,7 @@ impl RedisStore {
     async fn run(
         &self,
         operation: &'static str,
-        (tags, stored): (usize, usize),
+        (first, tags, stored): (Option<&TagKey>, usize, usize),
         commands_of: impl Fn(Naming) -> Pipeline,
     ) -> Result<usize, StoreError> {
         let calls = tags.div_ceil(command::TAGS_PER_CALL);
@@ -152,7 +155,13 @@ impl RedisStore {
                 Scripted::Sum(stood) => return Ok(stood),
                 Scripted::Unknown => {}
                 Scripted::Moving => {
-                    return self.run_apart(operation, &commands_of(Naming::Apart)).await;
+                    let stood = self.run_apart(operation, &commands_of(Naming::Apart)).await?;
+                    // Nobody was told. That is said last: who asks how far the feed is, in between, is
+                    // told less than the truth, but not by anybody who has done his work.
+                    if let Some(first) = first {
+                        self.run_apart(operation, &command::silence(first)).await?;
+                    }
+                    return Ok(stood);
                 }
             }
         }
@@ -229,11 +238,13 @@ impl Store for RedisStore {
     }
 
     async fn arm(&self, arm: &Arm) -> Result<usize, StoreError> {
-        self.run("a barrier", (arm.tags.len(), 0), |naming| command::arm(arm, naming)).await
+        let counts = (arm.tags.first().map(|(tag, _)| tag), arm.tags.len(), 0);
+        self.run("a barrier", counts, |naming| command::arm(arm, naming)).await
     }
 
     async fn release(&self, release: &Release) -> Result<usize, StoreError> {
-        let counts = (release.tags.len(), release.store.len());
+        let first = release.tags.first().map(|(tag, _)| tag);
+        let counts = (first, release.tags.len(), release.store.len());
         self.run("a purge", counts, |naming| command::release(release, naming)).await
     }
 
@@ -283,7 +294,7 @@ impl Store for RedisStore {
     }
 
     async fn watch(&self, watch: &Watch, listener: Arc<dyn TagListener>) -> StoreError {
-        feed::watch(&self.dialer, &self.supervisor, watch, listener).await
+        feed::watch(&self.dialer, &self.supervisor, self.feed, watch, listener).await
     }
 
     async fn recovered(&self) {

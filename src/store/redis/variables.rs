@@ -1,6 +1,6 @@
 //! Where Redis is, from the environment.
 
-use super::RedisConfig;
+use super::{RedisConfig, RedisFeed};
 use crate::{CacheError, config::variable};
 
 /// The variables that say where Redis is; at most one is set.
@@ -104,6 +104,13 @@ pub(crate) fn read(before: Option<RedisConfig>, get: Get<'_>) -> Result<Option<R
         config = config.database(number);
         check("REDIS_DATABASE", &config)?;
     }
+    if let Some(feed) = get("REDIS_FEED")? {
+        config = config.feed(match &*feed.trim().to_ascii_lowercase() {
+            "automatic" => RedisFeed::Automatic,
+            "publish" => RedisFeed::Publish,
+            _ => return Err(CacheError::Config("REDIS_FEED is neither automatic nor publish".to_owned())),
+        });
+    }
     if let Some(file) = get("REDIS_TLS_CA")? {
         config = config.tls_ca(file.trim());
         check("REDIS_TLS_CA", &config)?;
@@ -183,6 +190,7 @@ mod tests {
             (&[url, ("REDIS_SENTINEL_USERNAME", "hunter2")], "REDIS_SENTINEL_USERNAME"),
             (&[url, ("REDIS_TLS", "hunter2")], "REDIS_TLS"),
             (&[url, ("REDIS_TLS", "on")], "REDIS_TLS"),
+            (&[url, ("REDIS_FEED", "hunter2")], "REDIS_FEED"),
             (&[url, ("REDIS_TLS_CA", "/nowhere/ca.pem")], "REDIS_TLS_CA"),
             (&[url, ("REDIS_TLS_CERT", "/nowhere/c.pem")], "REDIS_TLS_KEY"),
         ] {

@@ -19,8 +19,8 @@ use super::{
 use crate::support::{PrivateRedis, Proxy, Restart, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
-/// What is sent on a feed of changes, and nowhere else.
-const FEED: &[u8] = b"TRACKING";
+/// What is sent on feeds of changes, and nowhere else.
+const FEEDS: [&[u8]; 2] = [b"TRACKING", b"SUBSCRIBE"];
 const FILLERS: usize = 2000;
 
 pub struct Field {
@@ -44,7 +44,7 @@ impl Field {
         let (readers, writers) =
             (Proxy::for_redis(&primary.url()).await, Proxy::for_redis(&primary.url()).await);
         for way in [&readers, &writers] {
-            way.mark(FEED);
+            FEEDS.iter().for_each(|feed| way.mark(feed));
         }
         let (has_snapshot, losses) = (false, Vec::new());
         let (evicted, killed_feeds) = (0, AtomicU64::new(0));
@@ -135,9 +135,9 @@ impl Field {
         let list: String = redis::from_redis_value(list).unwrap();
         for client in list.lines() {
             let word = |name| client.split(' ').find_map(|word| word.strip_prefix(name));
-            // "B": is told of changes by prefix.
+            // "B": is told of changes by prefix. "P": has subscribed.
             if let (Some(id), Some(flags)) = (word("id="), word("flags="))
-                && flags.contains('B')
+                && flags.contains(['B', 'P'])
             {
                 self.primary.command(&["CLIENT", "KILL", "ID", id]).await;
                 self.killed_feeds.fetch_add(1, Ordering::Relaxed);

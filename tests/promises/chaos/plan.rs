@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use sea_orm_cache::stores::RedisFeed;
+
 use crate::differential::random::{Random, seed_of};
 
 pub const WRITERS: usize = 2;
@@ -101,6 +103,11 @@ pub fn near_of(seed: u64) -> Option<Duration> {
         1 => Some(Duration::ZERO),
         _ => Some(millis(&mut random, 50, 300)),
     }
+}
+
+/// How a process is told of changes: the ways meet.
+pub fn feed_of(seed: u64) -> RedisFeed {
+    if Random::new(seed_of(seed, 98)).once_in(2) { RedisFeed::Publish } else { RedisFeed::Automatic }
 }
 
 /// A fault, and how long nothing happens before it.

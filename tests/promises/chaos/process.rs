@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 
 use super::{
     journal::{Event, Journal, NEVER, Row, Stats, Way, now},
-    plan::near_of,
+    plan::{feed_of, near_of},
     watched::{WRITE, Watched},
 };
 use crate::{
@@ -106,7 +106,9 @@ async fn a_process() {
     let near = near_of(seed);
     journal.note(&Event::Began { bound: near.map(|bound| bound.as_nanos() as u64) });
     let store = Watched {
-        inner: RedisStore::connect(RedisConfig::new(variable(REDIS).unwrap())).await.unwrap(),
+        inner: RedisStore::connect(RedisConfig::new(variable(REDIS).unwrap()).feed(feed_of(seed)))
+            .await
+            .unwrap(),
         journal: journal.clone(),
         random: Mutex::new(Random::new(seed_of(seed, 1))),
         dies_once_in: if is_writer { 600 } else { 0 },

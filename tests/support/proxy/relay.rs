@@ -49,8 +49,8 @@ struct State {
     /// Requests that hold these bytes are withheld.
     hold_requests: Option<(u64, Vec<u8>)>,
     holding_request: bool,
-    /// Connections whose client sends these bytes are marked, by their numbers.
-    mark: Option<(Vec<u8>, BTreeSet<u64>)>,
+    /// Connections whose client sends some of these bytes are marked, by their numbers.
+    mark: Option<(Vec<Vec<u8>>, BTreeSet<u64>)>,
     /// Replies to marked connections come so much later still.
     delay_marked: Duration,
     /// Connections that are black holes whatever the orders say.
@@ -117,7 +117,7 @@ impl Line {
     }
 
     pub fn mark(&self, bytes: &[u8]) {
-        self.state().mark = Some((bytes.to_vec(), BTreeSet::new()));
+        self.state().mark.get_or_insert_default().0.push(bytes.to_vec());
     }
 
     pub fn delay_marked(&self, delay: Duration) {
@@ -207,8 +207,8 @@ impl Ticket {
                 None => recording.push((self.number, bytes.to_vec())),
             }
         }
-        if let Some((bytes_of_mark, marked)) = &mut state.mark
-            && bytes.windows(bytes_of_mark.len()).any(|window| window == bytes_of_mark)
+        if let Some((marks, marked)) = &mut state.mark
+            && marks.iter().any(|mark| bytes.windows(mark.len()).any(|window| window == mark))
         {
             marked.insert(self.number);
         }
