@@ -1,9 +1,17 @@
 //! What a cached read costs, by where its answer is: in memory, in the in-process store, in Redis (if
 //! `SEA_ORM_CACHE_TEST_REDIS` says where one is), or nowhere; and what a purge costs. Beside them what it
 //! would cost at least: a map's get of an `Arc`, the building of the select, the database's answer.
-#![allow(missing_docs)]
+//!
+//! And what it costs to write rows down and to read them back, beside postcard and `serde_json` with the same
+//! rows. The codec is not public, so it is measured through what is: a thousand rows in one entry, by the
+//! side of which all else is small. Where the ratios are taken, the systems take turns.
+#![allow(missing_docs, clippy::print_stdout)]
 
-use std::{hint::black_box, sync::Arc, time::Duration};
+use std::{
+    hint::black_box,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use sea_orm::{Database, DbBackend, QueryTrait, Schema, Set, entity::prelude::*};
@@ -14,9 +22,12 @@ mod book {
     use sea_orm::entity::prelude::*;
     use sea_orm_cache::CacheEntity;
 
-    #[derive(Clone, Debug, PartialEq, DeriveEntityModel, CacheEntity)]
+    // Not compressed: that is another question.
+    #[derive(
+        Clone, Debug, PartialEq, DeriveEntityModel, CacheEntity, serde::Serialize, serde::Deserialize,
+    )]
     #[sea_orm(table_name = "book")]
-    #[cache(ttl = "1h")]
+    #[cache(ttl = "1h", compress_above = 1073741824)]
     pub struct Model {
         #[sea_orm(primary_key)]
         pub id: i64,
@@ -146,5 +157,77 @@ fn purges(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reads, purges);
+/// Turns of each system for a ratio.
+const TURNS: usize = 101;
+
+/// The median time of each, by turns, in nanoseconds a row.
+fn medians<const N: usize>(systems: [&mut dyn FnMut(); N]) -> [f64; N] {
+    let mut times = [const { Vec::new() }; N];
+    for round in 0..=TURNS {
+        for place in 0..N {
+            let which = (place + round) % N;
+            let start = Instant::now();
+            systems[which]();
+            // The first round only warms up.
+            if round > 0 {
+                times[which].push(start.elapsed().as_nanos() as f64 / ROWS as f64);
+            }
+        }
+    }
+    times.map(|mut times| {
+        times.sort_by(f64::total_cmp);
+        times[TURNS / 2]
+    })
+}
+
+fn ratios(what: &str, [ours, postcard, json]: [f64; 3]) {
+    println!("{what}, a row: ours {ours:.0} ns, postcard {postcard:.0} ns, serde_json {json:.0} ns");
+    println!(
+        "{what}: ours takes {:.2} times as long as postcard, {:.2} times as serde_json",
+        ours / postcard,
+        ours / json
+    );
+}
+
+fn rows(c: &mut Criterion) {
+    let runtime = Runtime::new().unwrap();
+    let db = runtime.block_on(open(Cache::builder().max_entry_bytes(16 << 20)));
+    let all = || book::Entity::find().cached().all(&db);
+    let books = runtime.block_on(all()).unwrap();
+    assert_eq!(books.len() as i64, ROWS);
+    let hits = db.cache().stats().total.hits;
+    assert_eq!(runtime.block_on(all()).unwrap(), books);
+    assert_eq!(db.cache().stats().total.hits, hits + 1, "decoded, and not loaded");
+    let (packed, json) = (postcard::to_allocvec(&books).unwrap(), serde_json::to_vec(&books).unwrap());
+    let stats = db.cache().stats();
+    assert!(stats.stored_entries > 0, "{stats:?}");
+
+    let mut ours = || drop(black_box(runtime.block_on(all()).unwrap()));
+    let mut by_postcard = || drop(black_box(postcard::from_bytes::<Vec<book::Model>>(&packed).unwrap()));
+    let mut by_json = || drop(black_box(serde_json::from_slice::<Vec<book::Model>>(&json).unwrap()));
+    let mut group = c.benchmark_group("a thousand rows, read back");
+    group.bench_function("ours, with all of a hit", |bencher| bencher.iter(&mut ours));
+    group.bench_function("postcard", |bencher| bencher.iter(&mut by_postcard));
+    group.bench_function("serde_json", |bencher| bencher.iter(&mut by_json));
+    group.finish();
+    ratios("read back, with all of a hit", medians([&mut ours, &mut by_postcard, &mut by_json]));
+
+    let fresh = || book::Entity::find().cached().fresh().all(&db);
+    let mut miss = || drop(black_box(runtime.block_on(fresh()).unwrap()));
+    let mut database = || drop(black_box(runtime.block_on(book::Entity::find().all(&db)).unwrap()));
+    let mut by_postcard = || drop(black_box(postcard::to_allocvec(black_box(&books)).unwrap()));
+    let mut by_json = || drop(black_box(serde_json::to_vec(black_box(&books)).unwrap()));
+    let mut group = c.benchmark_group("a thousand rows, written down");
+    group.bench_function("ours, with all of a miss", |bencher| bencher.iter(&mut miss));
+    group.bench_function("the database alone", |bencher| bencher.iter(&mut database));
+    group.bench_function("postcard", |bencher| bencher.iter(&mut by_postcard));
+    group.bench_function("serde_json", |bencher| bencher.iter(&mut by_json));
+    group.finish();
+    let [miss, database, postcard, json] =
+        medians([&mut miss, &mut database, &mut by_postcard, &mut by_json]);
+    // What the miss takes beyond the database, which includes that it is read back and compared.
+    ratios("written down, with all of a miss but the database", [miss - database, postcard, json]);
+}
+
+criterion_group!(benches, reads, rows, purges);
 criterion_main!(benches);
