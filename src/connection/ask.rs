@@ -64,7 +64,7 @@ impl Ask {
 impl Answer {
     /// What the answer says of the rows that the statement touched.
     pub(super) fn images(&self, plan: &Plan, selected: Selected) -> Images {
-        let Selected { before, after } = selected;
+        let Selected { before, after, below } = selected;
         let (affected, returned) = match self {
             Self::Done(result) => (Some(result.rows_affected()), None),
             // One row was asked for; there may have been more.
@@ -79,7 +79,7 @@ impl Answer {
             let policy = plan.policy().filter(|_| plan.learns_from_rows())?;
             Some(rows.iter().map(|row| Image::read(row, policy)).collect())
         });
-        Images { before, returned: returned.or(after), affected }
+        Images { before, returned: returned.or(after), affected, below }
     }
 
     /// The rows that came back, if any.

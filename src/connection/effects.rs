@@ -8,9 +8,10 @@ use std::{
 use sea_orm::{DbBackend, QueryResult, Value};
 
 use super::{
-    images::Images,
+    descent::{Descent, Found, Route},
+    images::{Image, Images},
     preselect::PreSelect,
-    touched::{Touched, primary_key},
+    touched::{RowKey, Touched, primary_key},
 };
 use crate::{
     Cache,
@@ -65,6 +66,8 @@ struct Narrowing {
     schema: Arc<Schema>,
     policy: Option<Arc<TablePolicy>>,
     pre_select: Option<PreSelect>,
+    /// From the rows of the pre-select to those that the database touches because of them.
+    route: Option<Route>,
     /// The text names the rows by their keys, so that they are not many.
     #[cfg(feature = "stream")]
     names_rows: bool,
@@ -101,6 +104,14 @@ impl Plan {
     /// The select that has to run before the statement, in one transaction with it.
     pub(crate) fn pre_select(&self) -> Option<&PreSelect> {
         self.narrowing.as_ref()?.pre_select.as_ref()
+    }
+
+    /// The way from the rows that were selected before the statement to those that the database touches
+    /// because of them, to be asked for before the statement too.
+    pub(crate) fn descent(&self, rows: &[QueryResult], before: Option<&[Image]>) -> Option<Descent<'_>> {
+        let narrowing = self.narrowing.as_ref()?;
+        let (route, select) = narrowing.route.as_ref().zip(narrowing.pre_select.as_ref())?;
+        select.may_descend(rows).then(|| Some(route.descend(before?)))?
     }
 
     /// May the statement run in a transaction of its own, as it would without one? Only rows are
@@ -194,6 +205,7 @@ impl Plan {
             && images.affected.is_none_or(|affected| affected > before.len() as u64)
         {
             images.before = None;
+            images.below = None;
             // What was read after the write were these rows again.
             if !analysis.returning {
                 images.returned = None;
@@ -293,13 +305,18 @@ impl Inner {
                 schema,
                 policy,
                 pre_select: None,
+                route: None,
                 #[cfg(feature = "stream")]
                 names_rows: true,
             });
         }
+        let route = policy.as_deref().and_then(|policy| self.route(backend, write, values, policy, schema));
         let pre_select = policy.as_deref().and_then(|policy| {
-            let limit = self.wants_pre_select(write, analysis.returning, values, policy, schema)?;
-            let select = PreSelect::of(backend, write, values, policy, limit)?;
+            let wants = self.wants_pre_select(write, analysis.returning, values, policy, schema);
+            let limit = wants.or_else(|| {
+                self.pre_select_limit(write, values, policy, schema).filter(|_| route.is_some())
+            })?;
+            let select = PreSelect::of(backend, write, values, policy, limit, route.is_some())?;
             let nothing_more = Images::default();
             let touched = Touched::new(write, values, &nothing_more, schema);
             let computes = !analysis.returning
@@ -317,9 +334,56 @@ impl Inner {
             schema,
             policy,
             pre_select,
+            route,
             #[cfg(feature = "stream")]
             names_rows,
         })
+    }
+
+    /// How many rows may be selected before the write, at most; `None` if none may be: nobody asked for
+    /// it, and the text does not name them.
+    fn pre_select_limit(
+        &self,
+        write: &Write,
+        values: &[Value],
+        policy: &TablePolicy,
+        schema: &Schema,
+    ) -> Option<usize> {
+        if !matches!(write.verb, Verb::Update | Verb::Delete) {
+            return None;
+        }
+        let rows_are_named = Touched::new(write, values, &Images::default(), schema).keys(policy).is_some();
+        match policy.precise {
+            _ if rows_are_named => Some(self.config.max_row_tags),
+            Some(limit) => Some(usize::try_from(limit).unwrap_or(usize::MAX).min(self.config.max_row_tags)),
+            None => None,
+        }
+    }
+
+    /// The way to the rows of other tables that the database touches because of those of this one.
+    fn route(
+        &self,
+        backend: DbBackend,
+        write: &Write,
+        values: &[Value],
+        policy: &TablePolicy,
+        schema: &Arc<Schema>,
+    ) -> Option<Route> {
+        let folded = write.table.fold();
+        // Most statements end here: nothing refers to the table.
+        if schema.table(&folded).is_none_or(|known| known.referrers.is_empty()) {
+            return None;
+        }
+        let limit = self.pre_select_limit(write, values, policy, schema)?;
+        let reached = self.reached(write, schema);
+        let also = |table: &str| self.also(table);
+        Route::of(backend, (&folded, &reached), schema, also, |table| self.registry.table(table), limit)
+    }
+
+    /// Tables that triggers of this one write, as its owner declared it.
+    fn also(&self, table: &str) -> Vec<Box<str>> {
+        let policy = self.registry.table(table);
+        policy.and_then(|policy| policy.rule.also_writes.clone()).unwrap_or_default()
     }
 
     /// How many rows to select before the write, at most; `None` if nothing is to be gained by it.
@@ -331,17 +395,10 @@ impl Inner {
         policy: &TablePolicy,
         schema: &Schema,
     ) -> Option<usize> {
-        if !matches!(write.verb, Verb::Update | Verb::Delete) {
-            return None;
-        }
+        let limit = self.pre_select_limit(write, values, policy, schema)?;
         let nothing_more = Images::default();
         let touched = Touched::new(write, values, &nothing_more, schema);
         let rows_are_named = touched.keys(policy).is_some();
-        let limit = match policy.precise {
-            _ if rows_are_named => self.config.max_row_tags,
-            Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX).min(self.config.max_row_tags),
-            None => return None,
-        };
         let folded = write.table.fold();
         let rows_come_back = returning && touched.keeps_key(policy);
         let rows_gain = !(rows_are_named || rows_come_back);
@@ -360,7 +417,10 @@ impl Inner {
         let write = touched.write;
         let folded: Box<str> = write.table.fold().into();
         let reached = self.reached(write, schema);
-        let names_its_rows = !reached.comes_back && !schema.replaces(&folded);
+        let found = |table: &str| touched.images.below.as_ref().and_then(|below| below.of(table));
+        // Also those that it comes back to.
+        let own = found(&folded).filter(|_| reached.comes_back);
+        let names_its_rows = (!reached.comes_back || own.is_some()) && !schema.replaces(&folded);
         let mut is_exact = names_its_rows && reached.changes.len() == 1;
         for (table, what) in &reached.changes {
             set.tables.insert(table.clone());
@@ -375,8 +435,24 @@ impl Inner {
                 is_exact &= self.add_rows(set, touched, policy.as_deref(), &folded, is_plain);
                 is_exact &= policy.as_deref().is_none_or(|policy| policy.index.is_empty());
                 let index = policy.as_deref().filter(|_| is_plain);
-                let tags = index.and_then(|policy| touched.index_tags(&self.keys, policy, schema));
+                let mut tags = index.and_then(|policy| touched.index_tags(&self.keys, policy, schema));
+                if let Some((policy, found)) = policy.as_deref().zip(own) {
+                    self.add_found(set, policy, &folded, found);
+                    let more = touched.found_tags(&self.keys, policy, found, &folded, schema);
+                    tags = tags.zip(more).map(|(mut tags, more)| {
+                        tags.extend(more);
+                        tags
+                    });
+                }
                 self.add_index(set, policy.as_deref(), &folded, tags);
+                continue;
+            }
+            if *table != folded
+                && let Some((policy, found)) = policy.as_deref().zip(found(table))
+            {
+                self.add_found(set, policy, table, found);
+                let tags = touched.found_tags(&self.keys, policy, found, table, schema);
+                self.add_index(set, Some(policy), table, tags);
                 continue;
             }
             // Rows that the database picks. A plain INSERT into a relative changes none of its own.
@@ -396,10 +472,7 @@ impl Inner {
 
     /// What happens to which tables because of a write to one.
     pub(crate) fn reached(&self, write: &Write, schema: &Schema) -> Reached {
-        let also = |table: &str| {
-            let policy = self.registry.table(table);
-            policy.and_then(|policy| policy.rule.also_writes.clone()).unwrap_or_default()
-        };
+        let also = |table: &str| self.also(table);
         let folded = write.table.fold();
         // What conflicts is deleted, which may set off more.
         let change = if schema.replaces(&folded) { Change::anything() } else { change_of(write) };
@@ -440,6 +513,11 @@ impl Inner {
             set.rest.tags.insert(self.keys.any_row(folded));
             return false;
         };
+        self.add_keys(set, policy, folded, keys);
+        true
+    }
+
+    fn add_keys(&self, set: &mut WriteSet, policy: &TablePolicy, folded: &str, keys: Vec<RowKey>) {
         let mut rows = PurgeSet::default();
         for key in keys {
             if key.has_text {
@@ -452,7 +530,16 @@ impl Inner {
             }
         }
         set.merge(WriteSet { rows, ..WriteSet::default() }, self);
-        true
+    }
+
+    /// Rows that the database touches by itself, where all of them were found.
+    fn add_found(&self, set: &mut WriteSet, policy: &TablePolicy, folded: &str, found: &Found) {
+        match found.keys(policy).filter(|keys| keys.len() <= self.config.max_row_tags) {
+            Some(keys) => self.add_keys(set, policy, folded, keys),
+            None => {
+                set.rest.tags.insert(self.keys.any_row(folded));
+            }
+        }
     }
 
     /// The table's index tags: those with the values, or the one for all.

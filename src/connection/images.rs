@@ -3,6 +3,7 @@
 
 use sea_orm::{QueryResult, Value};
 
+use super::descent::Below;
 use crate::entity::{KeyClass, KeyColumn, TablePolicy};
 
 /// The rows that a statement touched.
@@ -14,6 +15,8 @@ pub(crate) struct Images {
     pub(crate) returned: Option<Vec<Image>>,
     /// How many there were, if the database said.
     pub(crate) affected: Option<u64>,
+    /// The rows that the database touches because of them, found before the write and locked.
+    pub(crate) below: Option<Below>,
 }
 
 /// What was selected around a statement, in one transaction with it.
@@ -21,6 +24,7 @@ pub(crate) struct Images {
 pub(crate) struct Selected {
     pub(crate) before: Option<Vec<Image>>,
     pub(crate) after: Option<Vec<Image>>,
+    pub(crate) below: Option<Below>,
 }
 
 /// The key and the index columns of one row.

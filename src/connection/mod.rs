@@ -3,6 +3,7 @@
 mod ask;
 mod barrier;
 mod capture;
+mod descent;
 mod effects;
 mod images;
 mod preselect;

@@ -23,7 +23,12 @@ pub(crate) struct PreSelect {
     /// The statement computes values that it does not say, so that the rows have to be read once
     /// more after it: a select of all rows of the table, to which their keys come.
     after: Option<After>,
+    /// The answer says by which isolation it was read.
+    says_isolation: bool,
 }
+
+/// The column of that.
+const ISOLATION: &str = "sea_orm_cache_isolation";
 
 #[derive(Clone, Debug)]
 struct After {
@@ -39,6 +44,7 @@ impl PreSelect {
         values: &[Value],
         policy: &TablePolicy,
         limit: usize,
+        descends: bool,
     ) -> Option<Self> {
         let filter = write.filter.as_ref()?;
         let entity = policy.entities.first()?;
@@ -49,15 +55,22 @@ impl PreSelect {
         let lock = match (backend, write.verb) {
             (DbBackend::Sqlite, _) => "",
             // What the write itself will take, so that it adds no conflicts.
-            (DbBackend::Postgres, Verb::Update) => " FOR NO KEY UPDATE",
+            (DbBackend::Postgres, Verb::Update) if !descends => " FOR NO KEY UPDATE",
             _ => " FOR UPDATE",
+        };
+        let says_isolation = descends && backend == DbBackend::Postgres;
+        let select = match columns(backend, policy, entity).filter(|_| says_isolation) {
+            Some(columns) => {
+                format!("{columns}, current_setting('transaction_isolation') AS {ISOLATION} FROM {table}")
+            }
+            None => select,
         };
         let condition = &filter.condition;
         let sql = format!("{select} WHERE {condition} LIMIT {}{lock}", limit + 1);
         let values = filter.bound.iter().map(|position| values.get(*position).cloned());
         let statement = Statement::from_sql_and_values(backend, sql, values.collect::<Option<Vec<_>>>()?);
         let lock_first = (backend == DbBackend::Sqlite).then(|| format!("DELETE FROM {table} WHERE 0"));
-        Some(Self { statement, lock_first, limit, after: None })
+        Some(Self { statement, lock_first, limit, after: None, says_isolation })
     }
 
     /// Reads the rows once more after the write, if it keeps their keys.
@@ -92,13 +105,20 @@ impl PreSelect {
         Some(Statement::from_sql_and_values(backend, sql, values))
     }
 
+    /// Does a select that comes after this one see all that was committed before its rows were locked? Not
+    /// in a transaction of PostgreSQL's that sees what was there when it began.
+    pub(crate) fn may_descend(&self, rows: &[QueryResult]) -> bool {
+        let level = |row: &QueryResult| row.try_get::<String>("", ISOLATION).ok();
+        !self.says_isolation || rows.iter().all(|row| level(row).as_deref() == Some("read committed"))
+    }
+
     /// What the answer says; `None` if there are more rows than it may name.
     pub(crate) fn images(&self, rows: &[QueryResult], policy: &TablePolicy) -> Option<Vec<Image>> {
         (rows.len() <= self.limit).then(|| rows.iter().map(|row| Image::read(row, policy)).collect())
     }
 }
 
-fn quoted(backend: DbBackend, name: &str) -> String {
+pub(super) fn quoted(backend: DbBackend, name: &str) -> String {
     let quote = match backend {
         DbBackend::MySql => '`',
         _ => '"',
@@ -135,17 +155,35 @@ impl Proven {
 /// `SELECT ... FROM table`, and the table: the key and index columns, or all columns as the entity
 /// selects them, if one of those is of a type that only the entity can read.
 fn select(backend: DbBackend, policy: &TablePolicy, entity: &EntityDescriptor) -> (String, String) {
-    let quoted = |name: &str| quoted(backend, name);
-    let table = match &entity.schema {
-        Some(schema) => format!("{}.{}", quoted(schema), quoted(entity.table)),
-        None => quoted(entity.table),
-    };
+    let table = table(backend, entity);
+    match plain_columns(backend, policy) {
+        Some(columns) => (format!("{columns} FROM {table}"), table),
+        None => ((entity.select)(backend), table),
+    }
+}
+
+/// The same without the table; `None` if the entity selects in a way of its own.
+pub(super) fn columns(backend: DbBackend, policy: &TablePolicy, entity: &EntityDescriptor) -> Option<String> {
+    plain_columns(backend, policy).or_else(|| {
+        let select = (entity.select)(backend);
+        select.strip_suffix(&format!(" FROM {}", table(backend, entity))).map(str::to_owned)
+    })
+}
+
+fn table(backend: DbBackend, entity: &EntityDescriptor) -> String {
+    match &entity.schema {
+        Some(schema) => format!("{}.{}", quoted(backend, schema), quoted(backend, entity.table)),
+        None => quoted(backend, entity.table),
+    }
+}
+
+fn plain_columns(backend: DbBackend, policy: &TablePolicy) -> Option<String> {
     let columns = || policy.key.iter().flatten().chain(&policy.index);
     if columns().any(|column| !column.plain) {
-        return ((entity.select)(backend), table);
+        return None;
     }
-    let mut names: Vec<_> = columns().map(|column| quoted(column.name)).collect();
+    let mut names: Vec<_> = columns().map(|column| quoted(backend, column.name)).collect();
     names.sort_unstable();
     names.dedup();
-    (format!("SELECT {} FROM {table}", names.join(", ")), table)
+    Some(format!("SELECT {}", names.join(", ")))
 }

@@ -46,7 +46,7 @@ impl Returned {
         if self.failed || !self.plan.returns_rows() {
             return self.plan.writes;
         }
-        let images = Images { before: None, returned: self.images, affected: Some(self.count) };
+        let images = Images { returned: self.images, affected: Some(self.count), ..Images::default() };
         self.plan.narrowed(inner, images)
     }
 

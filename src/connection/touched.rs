@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use sea_orm::Value;
 
-use super::images::{Image, Images};
+use super::{
+    descent::{Found, New},
+    images::{Image, Images},
+};
 use crate::{
     entity::{KeyClass, KeyColumn, KeyText, TablePolicy, value_text},
     keys::Keyspace,
@@ -250,6 +253,46 @@ impl Touched<'_> {
         Some(tags)
     }
 
+    /// The index tags of rows of another table, or of this one, that the database touches because of those of
+    /// the statement; `None` if the values that they had and have are not all known.
+    pub(super) fn found_tags(
+        &self,
+        keys: &Keyspace,
+        policy: &TablePolicy,
+        found: &Found,
+        folded: &str,
+        schema: &Schema,
+    ) -> Option<BTreeSet<TagKey>> {
+        let mut tags = BTreeSet::new();
+        for column in &policy.index {
+            let mut values = values_of_images(found.images(), column)?;
+            if schema.generates(folded, column.name) && found.sets_any() {
+                return None;
+            }
+            let sets = found.sets.iter().filter(|(set, _)| set.eq_ignore_ascii_case(column.name));
+            for (_, new) in sets {
+                match new {
+                    New::Null => {}
+                    New::OfOrigin(name) => {
+                        // The same values, as the other table's column names them.
+                        let (class, plain) = (column.class, column.plain);
+                        let known = self.write.assigned.iter().flatten();
+                        let mut known = known.filter(|a| a.column.eq_ignore_ascii_case(name));
+                        let assigned = known.next()?;
+                        if known.next().is_some() || self.adjusts {
+                            return None;
+                        }
+                        let column = KeyColumn { name: column.name, class, plain, in_key: false };
+                        self.add_value(&mut values, &column, &assigned.value)?;
+                    }
+                    New::Unknown => return None,
+                }
+            }
+            add_tags(&mut tags, keys, folded, column, values);
+        }
+        Some(tags)
+    }
+
     /// May the server give the column a number of its own, in the place of a NULL or a zero?
     fn is_numbered(&self, column: &KeyColumn) -> bool {
         let numbered = |operand: &&Operand| match operand {
@@ -316,6 +359,17 @@ fn is_null(value: &Value) -> bool {
     value_text(value).is_none()
 }
 
+impl Found {
+    /// The keys of the rows; `None` if some are not known, or change.
+    pub(super) fn keys(&self, policy: &TablePolicy) -> Option<Vec<RowKey>> {
+        let key = primary_key(policy)?;
+        if key.iter().any(|column| self.is_set(column.name)) {
+            return None;
+        }
+        self.images().map(|image| key_of_image(key, image)).collect()
+    }
+}
+
 fn key_of_image(key: &[KeyColumn], image: &Image) -> Option<RowKey> {
     let cells = || key.iter().map(|column| Some((column, image.value(column.name)?)));
     let named = cells().map(|cell| {
@@ -330,7 +384,10 @@ fn key_of_image(key: &[KeyColumn], image: &Image) -> Option<RowKey> {
     })
 }
 
-fn values_of_images(images: &[Image], column: &KeyColumn) -> Option<BTreeSet<KeyText>> {
+fn values_of_images<'i>(
+    images: impl IntoIterator<Item = &'i Image>,
+    column: &KeyColumn,
+) -> Option<BTreeSet<KeyText>> {
     let mut values = BTreeSet::new();
     for image in images {
         let value = image.value(column.name)?;

@@ -27,7 +27,6 @@ use super::{
     ask::{Answer, Ask},
     barrier::{guard_commit, is_in_doubt, refused},
     effects::{Plan, is_quiet},
-    images::Selected,
     preselect::Proven,
 };
 use crate::{
@@ -272,7 +271,7 @@ impl CachedTransaction {
 
     async fn write(&self, plan: Plan, ask: Ask) -> Result<Answer, DbErr> {
         let (number, mut ticket) = self.note(&plan);
-        let before = self.select_before(&plan).await?;
+        let mut selected = self.select_before(&plan).await?;
         let result = match &mut ticket {
             // What it makes visible is visible at once.
             Some(ticket) => {
@@ -281,13 +280,13 @@ impl CachedTransaction {
             }
             None => ask.send(&self.inner).await,
         };
-        let after = match &result {
-            Ok(_) => self.select_after(&plan, before.as_deref()).await?,
+        selected.after = match &result {
+            Ok(_) => self.select_after(&plan, selected.before.as_deref()).await?,
             Err(_) => None,
         };
         let writes = match &result {
             Ok(answer) if plan.can_narrow() => {
-                let images = answer.images(&plan, Selected { before, after });
+                let images = answer.images(&plan, selected);
                 plan.narrowed(&self.cache.inner, images)
             }
             // Also after an error: the statement may have had its effect, in whole or in part.

@@ -15,11 +15,12 @@ use super::{
     barrier::{guard_commit, is_in_doubt, refused},
     effects::{Plan, is_quiet},
     images::Selected,
-    preselect::Proven,
+    preselect::{PreSelect, Proven},
     transaction::Seen,
 };
 use crate::{
     Cache,
+    entity::TablePolicy,
     freshness::{Finishing, PurgeSet, PurgeTicket},
     schema::{Knowledge, SchemaReport, SchemaWatch},
     watched,
@@ -400,18 +401,19 @@ impl CachedConnection {
         }
         let transaction = self.inner.begin_with_options(options).await?;
         let select = written.plan.pre_select().zip(written.plan.policy());
-        let before = match select {
-            None => None,
-            Some((select, policy)) => match transaction.query_all_raw(select.statement.clone()).await {
-                Ok(rows) => select.images(&rows, policy),
-                Err(error) => {
-                    // It was ours; the statement itself may do better.
-                    tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
-                    transaction.rollback().await?;
-                    ticket.narrow(written.plan.writes.clone().into_purge());
-                    return self.run_alone(written, ask, ticket).await;
-                }
-            },
+        let selected = match select {
+            None => Ok(Selected::default()),
+            Some((select, policy)) => select_first(&transaction, &written.plan, select, policy).await,
+        };
+        let Selected { before, below, .. } = match selected {
+            Ok(selected) => selected,
+            Err(error) => {
+                // It was ours; the statement itself may do better.
+                tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
+                transaction.rollback().await?;
+                ticket.narrow(written.plan.writes.clone().into_purge());
+                return self.run_alone(written, ask, ticket).await;
+            }
         };
         let answer = ask.send(&transaction).await?;
         let after = select
@@ -427,7 +429,7 @@ impl CachedConnection {
                 Err(_) => None,
             },
         };
-        written.selected = Selected { before, after };
+        written.selected = Selected { before, after, below };
         ticket.narrow(written.purge(self, Some(&answer)));
         let new_rows = match self.session {
             None => written.plan.new_rows(&self.cache, answer.rows()),
@@ -448,6 +450,27 @@ impl CachedConnection {
         }
         Ok(answer)
     }
+}
+
+/// Reads the rows that a write will touch, and those that the database will touch because of them.
+async fn select_first(
+    transaction: &DatabaseTransaction,
+    plan: &Plan,
+    select: &PreSelect,
+    policy: &TablePolicy,
+) -> Result<Selected, DbErr> {
+    let rows = transaction.query_all_raw(select.statement.clone()).await?;
+    let before = select.images(&rows, policy);
+    let below = match plan.descent(&rows, before.as_deref()) {
+        None => None,
+        Some(mut descent) => {
+            while let Some(statement) = descent.next() {
+                descent.take(Some(&transaction.query_all_raw(statement).await?));
+            }
+            descent.finish()
+        }
+    };
+    Ok(Selected { before, after: None, below })
 }
 
 /// A write under way outside any transaction of the user's.

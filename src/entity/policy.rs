@@ -253,7 +253,8 @@ impl EntityPolicy {
 
     /// An UPDATE or DELETE that does not name its rows by key is preceded by a select of the rows
     /// that it will touch, in the same transaction, so that it purges these alone; up to `limit`
-    /// rows, above which it purges all of the table's.
+    /// rows, above which it purges all of the table's. Rows that the database deletes or changes because of
+    /// others are found in the same way, also where the entity declares an index.
     #[must_use]
     pub fn precise(mut self, limit: u64) -> Self {
         self.precise = Some(limit);

@@ -98,7 +98,7 @@ fn quoted(sql: &str) -> Option<String> {
 }
 
 /// SQLite's rules for the affinity of a declared type, in their order.
-fn affinity(declared: &str) -> Holds {
+pub(super) fn affinity(declared: &str) -> Holds {
     let declared = declared.to_ascii_uppercase();
     let has = |word: &str| declared.contains(word);
     if has("INT") {

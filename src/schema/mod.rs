@@ -5,13 +5,15 @@
 //! knows which. It knows nothing of entities, tags or Redis. Names are folded: bare and in lower
 //! case, like tags. Tables of one name in several schemas count as one that has it all.
 //!
-//! `catalogue` asks the database, `defaults` reads what columns get by themselves, `reach` follows what a write sets off, `watch` keeps what was
-//! learned and learns it anew when it may have changed, `replica` asks whether the database is a copy of another.
+//! `catalogue` asks the database, `defaults` reads what columns get by themselves, `reach` follows what a
+//! write sets off, `trace` says where its rows can be found, `watch` keeps what was learned and learns it
+//! anew when it may have changed, `replica` asks whether the database is a copy of another.
 
 mod catalogue;
 mod defaults;
 mod reach;
 mod replica;
+mod trace;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -65,12 +67,25 @@ pub(crate) struct Table {
 pub(crate) struct ForeignKey {
     /// The table that has the foreign key.
     pub(crate) child: Box<str>,
+    /// The same and its columns as the catalogue writes them, to be asked for rows.
+    pub(crate) named: NamedKey,
     /// Its columns, lower case.
     pub(crate) columns: Vec<Box<str>>,
     /// The columns that they refer to; empty if they are not known: any.
     pub(crate) referenced: Vec<Box<str>>,
     pub(crate) on_delete: Action,
     pub(crate) on_update: Action,
+}
+
+/// The table and the columns of a foreign key by their full names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NamedKey {
+    pub(crate) schema: Option<Box<str>>,
+    pub(crate) table: Box<str>,
+    pub(crate) columns: Vec<Box<str>>,
+    /// The rows that the database finds by the key are those that a select with `=` and the referenced
+    /// values finds: both columns hold the same type, and compare the same way.
+    pub(crate) compares: bool,
 }
 
 /// What the database does to the rows that refer to one that goes away or changes its key.

@@ -29,7 +29,7 @@ impl Columns {
         Self::These(names.into_iter().map(fold).collect())
     }
 
-    fn touch(&self, columns: &[Box<str>]) -> bool {
+    pub(crate) fn touch(&self, columns: &[Box<str>]) -> bool {
         match self {
             Self::Any => true,
             Self::These(these) => columns.is_empty() || columns.iter().any(|column| these.contains(column)),
@@ -60,7 +60,7 @@ impl Change {
     }
 
     /// Adds what else happens; true if that is news.
-    fn add(&mut self, more: &Self) -> bool {
+    pub(crate) fn add(&mut self, more: &Self) -> bool {
         let before = (self.inserts, self.deletes, self.truncates);
         self.inserts |= more.inserts;
         self.deletes |= more.deletes;
@@ -159,7 +159,7 @@ impl Schema {
 
 impl ForeignKey {
     /// What happens to the rows that refer to those that `change` happens to.
-    fn reaction(&self, change: &Change) -> Option<Change> {
+    pub(crate) fn reaction(&self, change: &Change) -> Option<Change> {
         let mut reaction = Change::default();
         if change.truncates {
             reaction.truncates = true;
@@ -191,6 +191,7 @@ mod tests {
     fn key(child: &str, column: &str, referenced: &str, on_delete: Action, on_update: Action) -> ForeignKey {
         ForeignKey {
             child: child.into(),
+            named: NamedKey::default(),
             columns: vec![column.into()],
             referenced: vec![referenced.into()],
             on_delete,
@@ -265,5 +266,5 @@ mod tests {
         assert_eq!(all.keys().map(|k| &**k).collect::<Vec<_>>(), ["audit", "book", "book_2024", "v"]);
     }
 
-    use super::super::View;
+    use super::super::{NamedKey, View};
 }

@@ -6,6 +6,7 @@
 mod bulk;
 mod cascades;
 mod defaults;
+mod descents;
 mod hooks;
 mod keys;
 mod links;

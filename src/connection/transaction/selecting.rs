@@ -3,7 +3,10 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use super::CachedTransaction;
-use crate::connection::{effects::Plan, images::Image};
+use crate::connection::{
+    effects::Plan,
+    images::{Image, Selected},
+};
 
 impl CachedTransaction {
     /// Reads the rows once more, after the write, if it computed what has to be known.
@@ -19,28 +22,46 @@ impl CachedTransaction {
         Ok(select.images(&self.inner.query_all_raw(after).await?, policy))
     }
 
-    /// Reads the rows that a write will touch, if there is something to be gained by it.
-    pub(super) async fn select_before(&self, plan: &Plan) -> Result<Option<Vec<Image>>, DbErr> {
-        let (Some(select), Some(policy)) = (plan.pre_select(), plan.policy()) else { return Ok(None) };
+    /// Reads the rows that a write will touch, and those that the database will touch because of them, if
+    /// there is something to be gained by it.
+    pub(super) async fn select_before(&self, plan: &Plan) -> Result<Selected, DbErr> {
+        let (Some(select), Some(policy)) = (plan.pre_select(), plan.policy()) else {
+            return Ok(Selected::default());
+        };
         // Without a transaction around both, the write may find other rows.
         if self.writes.has_ended() {
-            return Ok(None);
+            return Ok(Selected::default());
         }
         if let Some(lock) = &select.lock_first {
             self.inner.execute_unprepared(lock).await?;
         }
+        let Some(rows) = self.select(&select.statement).await? else { return Ok(Selected::default()) };
+        let before = select.images(&rows, policy);
+        let below = match plan.descent(&rows, before.as_deref()) {
+            None => None,
+            Some(mut descent) => {
+                while let Some(statement) = descent.next() {
+                    descent.take(self.select(&statement).await?.as_deref());
+                }
+                descent.finish()
+            }
+        };
+        Ok(Selected { before, after: None, below })
+    }
+
+    /// A select of ours; `None` if the database would not have it.
+    async fn select(&self, statement: &Statement) -> Result<Option<Vec<QueryResult>>, DbErr> {
         let proven = &self.seen.proven;
-        let rows = if proven.knows(&select.statement.sql) {
+        if proven.knows(&statement.sql) {
             // The write would not have fared better: it takes the same locks. And the error may have
             // ended the transaction.
-            Some(self.inner.query_all_raw(select.statement.clone()).await?)
-        } else {
-            self.select_unproven(&select.statement).await?
-        };
-        Ok(rows.and_then(|rows| {
-            proven.learn(&select.statement.sql);
-            select.images(&rows, policy)
-        }))
+            return Ok(Some(self.inner.query_all_raw(statement.clone()).await?));
+        }
+        let rows = self.select_unproven(statement).await?;
+        if rows.is_some() {
+            proven.learn(&statement.sql);
+        }
+        Ok(rows)
     }
 
     /// The first time a text is sent, it is sent in a savepoint: an error of ours must not be the end

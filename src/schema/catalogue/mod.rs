@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
 
-use super::{Action, ColumnDefault, ForeignKey, Schema, View, defaults::Holds, fold};
+use super::{Action, ColumnDefault, ForeignKey, NamedKey, Schema, View, defaults::Holds, fold};
 use crate::statement::Analysis;
 
 /// What was learned of the schema, as far as its owner may want to know.
@@ -79,11 +79,15 @@ pub(super) async fn learn(
 struct KeyPart {
     /// What tells this foreign key from others.
     constraint: (String, String),
+    /// Where the child is.
+    schema: Option<String>,
     child: String,
     parent: String,
     column: String,
     /// `None`: the parent's primary key.
     referenced: Option<String>,
+    /// Do both columns hold the same, and compare the same way?
+    compares: bool,
     on_delete: Action,
     on_update: Action,
 }
@@ -142,6 +146,12 @@ impl Facts {
             let (_, key) = keys.entry(part.constraint).or_insert_with(|| {
                 let key = ForeignKey {
                     child: fold(&part.child),
+                    named: NamedKey {
+                        schema: part.schema.as_deref().map(Into::into),
+                        table: part.child.as_str().into(),
+                        columns: Vec::new(),
+                        compares: true,
+                    },
                     columns: Vec::new(),
                     referenced: Vec::new(),
                     on_delete: part.on_delete,
@@ -150,6 +160,8 @@ impl Facts {
                 (fold(&part.parent), key)
             });
             key.columns.push(fold(&part.column));
+            key.named.columns.push(part.column.as_str().into());
+            key.named.compares &= part.compares;
             key.referenced.extend(part.referenced.as_deref().map(fold));
         }
         report.foreign_keys = keys.len();

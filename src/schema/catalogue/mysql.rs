@@ -8,7 +8,7 @@ use super::{ColumnDefault, Facts, Holds, KeyPart, action, rows, text};
 // MySQL 8 shows these texts as bytes, hence the casts.
 
 const FOREIGN_KEYS: &str = "
-    SELECT CAST(k.TABLE_NAME AS CHAR) AS child, CAST(k.CONSTRAINT_NAME AS CHAR) AS id,
+    SELECT CAST(k.TABLE_SCHEMA AS CHAR) AS place, CAST(k.TABLE_NAME AS CHAR) AS child, CAST(k.CONSTRAINT_NAME AS CHAR) AS id,
            CAST(k.REFERENCED_TABLE_NAME AS CHAR) AS parent, CAST(k.COLUMN_NAME AS CHAR) AS col,
            CAST(k.REFERENCED_COLUMN_NAME AS CHAR) AS referenced,
            CAST(r.DELETE_RULE AS CHAR) AS on_delete, CAST(r.UPDATE_RULE AS CHAR) AS on_update
@@ -53,11 +53,14 @@ const ELSEWHERE: &str = "
 pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
     for row in rows(db, FOREIGN_KEYS).await? {
         facts.key_parts.push(KeyPart {
-            constraint: (text(&row, "child")?, text(&row, "id")?),
+            constraint: (format!("{}/{}", text(&row, "place")?, text(&row, "child")?), text(&row, "id")?),
+            schema: Some(text(&row, "place")?),
             child: text(&row, "child")?,
             parent: text(&row, "parent")?,
             column: text(&row, "col")?,
             referenced: Some(text(&row, "referenced")?),
+            // InnoDB has it no other way: the types are the same, and the collations of texts.
+            compares: true,
             on_delete: action(&text(&row, "on_delete")?),
             on_update: action(&text(&row, "on_update")?),
         });

@@ -4,16 +4,32 @@ use sea_orm::{DatabaseConnection, DbErr};
 
 use super::{Action, ColumnDefault, Facts, Holds, KeyPart, rows, text};
 
+/// Equal integers, UUIDs and texts are the same for a foreign key and for `=`; texts unless a collation
+/// says otherwise, which before PostgreSQL 12 none could.
 const FOREIGN_KEYS: &str = "
-    SELECT k.oid::text AS id, c.relname::text AS child, p.relname::text AS parent,
+    SELECT k.oid::text AS id, n.nspname::text AS place, c.relname::text AS child, p.relname::text AS parent,
            k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update,
-           a.attname::text AS col, r.attname::text AS referenced
+           a.attname::text AS col, r.attname::text AS referenced,
+           a.atttypid IN ('pg_catalog.int2'::pg_catalog.regtype,
+                   'pg_catalog.int4'::pg_catalog.regtype, 'pg_catalog.int8'::pg_catalog.regtype)
+               AND r.atttypid IN ('pg_catalog.int2'::pg_catalog.regtype,
+                   'pg_catalog.int4'::pg_catalog.regtype, 'pg_catalog.int8'::pg_catalog.regtype)
+           OR a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype
+               AND r.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype
+           OR a.atttypid IN ('pg_catalog.text'::pg_catalog.regtype, 'pg_catalog.varchar'::pg_catalog.regtype)
+               AND r.atttypid IN ('pg_catalog.text'::pg_catalog.regtype,
+                   'pg_catalog.varchar'::pg_catalog.regtype)
+               AND coalesce(pg_catalog.to_jsonb(ac) ->> 'collisdeterministic', 'true') = 'true'
+               AND coalesce(pg_catalog.to_jsonb(rc) ->> 'collisdeterministic', 'true') = 'true' AS compares
     FROM pg_catalog.pg_constraint k
     JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_class p ON p.oid = k.confrelid
     CROSS JOIN LATERAL unnest(k.conkey, k.confkey) WITH ORDINALITY AS u(col, ref, n)
     JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.col
     JOIN pg_catalog.pg_attribute r ON r.attrelid = k.confrelid AND r.attnum = u.ref
+    LEFT JOIN pg_catalog.pg_collation ac ON ac.oid = a.attcollation
+    LEFT JOIN pg_catalog.pg_collation rc ON rc.oid = r.attcollation
     WHERE k.contype = 'f'
     ORDER BY k.oid, u.n";
 
@@ -90,10 +106,12 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
     for row in rows(db, FOREIGN_KEYS).await? {
         facts.key_parts.push(KeyPart {
             constraint: (text(&row, "child")?, text(&row, "id")?),
+            schema: Some(text(&row, "place")?),
             child: text(&row, "child")?,
             parent: text(&row, "parent")?,
             column: text(&row, "col")?,
             referenced: Some(text(&row, "referenced")?),
+            compares: row.try_get("", "compares")?,
             on_delete: action(&text(&row, "on_delete")?),
             on_update: action(&text(&row, "on_update")?),
         });

@@ -1,8 +1,11 @@
 //! SQLite's catalogue: `sqlite_master` and the pragmas, of the main database.
 
+use std::collections::HashMap;
+
 use sea_orm::{DatabaseConnection, DbErr};
 
-use super::{ColumnDefault, Facts, KeyPart, action, rows, text};
+use super::{ColumnDefault, Facts, Holds, KeyPart, action, rows, text};
+use crate::schema::{defaults::affinity, fold};
 
 const FOREIGN_KEYS: &str = r#"
     SELECT m.name AS child, CAST(f.id AS TEXT) AS id, f."table" AS parent, f."from" AS col,
@@ -32,15 +35,42 @@ const REPLACES: &str = "
     SELECT tbl_name AS target, sql AS sql FROM sqlite_master
     WHERE type = 'table' AND sql LIKE '%conflict%' AND sql LIKE '%replace%'";
 
+/// Which columns hold text that is compared byte by byte, and which integers: those of tables in whose
+/// definition no collation is named, and which are not somebody else's.
+const AFFINITIES: &str = "
+    SELECT m.name AS target, x.name AS col, x.type AS declared,
+           instr(lower(m.sql), 'collate') = 0 AND instr(lower(m.sql), 'virtual') = 0 AS plain
+    FROM sqlite_master m JOIN pragma_table_xinfo(m.name) x WHERE m.type = 'table'";
+
 pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
+    let mut holds: HashMap<(Box<str>, Box<str>), Holds> = HashMap::new();
+    for row in rows(db, AFFINITIES).await? {
+        let plain: Option<bool> = row.try_get("", "plain")?;
+        let held = match affinity(&text(&row, "declared")?) {
+            Holds::Text if plain != Some(true) => Holds::Other,
+            held => held,
+        };
+        holds.insert((fold(&text(&row, "target")?), fold(&text(&row, "col")?)), held);
+    }
     for row in rows(db, FOREIGN_KEYS).await? {
+        let referenced: Option<String> = row.try_get("", "referenced")?;
+        let held = |table: &str, column: &str| {
+            holds.get(&(fold(table), fold(column))).copied().filter(|held| *held != Holds::Other)
+        };
+        let (child, parent) = (text(&row, "child")?, text(&row, "parent")?);
+        let compares = referenced.as_deref().is_some_and(|referenced| {
+            let column = text(&row, "col").ok().and_then(|column| held(&child, &column));
+            column.is_some() && column == held(&parent, referenced)
+        });
         facts.key_parts.push(KeyPart {
-            constraint: (text(&row, "child")?, text(&row, "id")?),
-            child: text(&row, "child")?,
-            parent: text(&row, "parent")?,
+            constraint: (child.clone(), text(&row, "id")?),
+            schema: Some("main".to_owned()),
+            child,
+            parent,
             column: text(&row, "col")?,
             // NULL if the declaration leaves the primary key unsaid.
-            referenced: row.try_get("", "referenced")?,
+            referenced,
+            compares,
             on_delete: action(&text(&row, "on_delete")?),
             on_update: action(&text(&row, "on_update")?),
         });

@@ -8,6 +8,7 @@ use sea_orm_cache::TableRule;
 use super::{
     random::Random,
     tables::{Key, Table},
+    tally::Reaches,
     trigger::Trigger,
     values::{self, LAST_ID},
 };
@@ -204,9 +205,18 @@ impl Schema {
         reached
     }
 
-    pub fn reaches_itself(&self, table: Table, keys: bool) -> bool {
-        self.foreign_keys.iter().any(|key| keys && key.table == table && key.target == table)
-            || self.triggers.iter().any(|trigger| trigger.table == table && trigger.target == table)
+    /// What the database may write besides, when this table is written. A table that refers to itself
+    /// counts too, and so does a trigger that writes its row.
+    pub fn reaches(&self, table: Table, keys: bool) -> Reaches {
+        let reached = self.reach(table, keys);
+        let refers = |to: Table| self.foreign_keys.iter().any(|key| keys && key.target == to);
+        if self.triggers.iter().any(|trigger| reached.contains(&trigger.table)) {
+            Reaches::Triggers
+        } else if reached.len() > 1 || refers(table) {
+            Reaches::Referrers
+        } else {
+            Reaches::Nothing
+        }
     }
 
     /// The schema with one constraint less, in every way.

@@ -5,7 +5,7 @@ use super::{
     read::Read,
     schema::Schema,
     tables::Table,
-    tally::{Group, WriteKind},
+    tally::{Group, Reaches, WriteKind},
     write::{Form, Shape, Write},
 };
 
@@ -56,11 +56,8 @@ impl Step {
     /// What it counts as; `None` for what is not counted.
     pub fn kind(&self, changed: bool, schema: &Schema) -> Option<WriteKind> {
         let writes = self.writes();
-        let reaches = writes.iter().any(|write| {
-            let reached = schema.reach(write.table, write.may_change_keys());
-            // A table that refers to itself counts too, and so does a trigger that writes its row.
-            reached.len() > 1 || schema.reaches_itself(write.table, write.may_change_keys())
-        });
+        let reaches = writes.iter().map(|write| schema.reaches(write.table, write.may_change_keys()));
+        let reaches = reaches.max().unwrap_or(Reaches::Nothing);
         let group = Group::of(writes.iter().map(|write| write.table));
         let shape = match self {
             Self::Write(write) => write.shape(),

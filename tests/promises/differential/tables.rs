@@ -13,7 +13,7 @@ pub enum Table {
     Node0,
     /// `index("group_id", "owner")`
     Node1,
-    /// No index.
+    /// No index, `precise`.
     Node2,
     /// No policy at all: tracked all the same.
     Node3,
@@ -21,7 +21,7 @@ pub enum Table {
     Node4,
     /// A text key.
     Label,
-    /// A key of two columns.
+    /// A key of two columns, `precise`.
     Link,
     /// A view of one or two of the nodes, which a schema may have.
     View,
@@ -252,7 +252,7 @@ node!(node0 "node0", node1 by Owner to Id,
 node!(node1 "node1", node2 by Owner to Id,
     derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", index("group_id", "owner")));
 node!(node2 "node2", node3 by Owner to Id,
-    derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", write_through));
+    derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", write_through, precise = 20));
 node!(node3 "node3", node4 by Parent to Id);
 node!(node4 "node4", label by Label to Name,
     derive(sea_orm_cache::CacheEntity), cache(ttl = "1h", index("code"), tags("amount:{amount}"), precise,
@@ -291,7 +291,7 @@ pub mod link {
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, CacheEntity)]
     #[sea_orm(table_name = "link")]
-    #[cache(ttl = "1h", write_through)]
+    #[cache(ttl = "1h", write_through, precise)]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
         pub a_id: i64,

@@ -13,9 +13,18 @@ pub struct WriteKind {
     pub group: Group,
     /// It changed rows. What failed, found no row, or wrote what was there did not.
     pub changed: bool,
-    /// The database may have written other tables with it: cascades, triggers.
-    pub reaches: bool,
+    pub reaches: Reaches,
     pub shape: Shape,
+}
+
+/// What else the database may have written with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reaches {
+    Nothing,
+    /// Rows that refer to those of the statement, to any depth.
+    Referrers,
+    /// Whatever triggers write, which is known by its table alone; perhaps referrers too.
+    Triggers,
 }
 
 /// What is declared of the tables that it names.
@@ -113,7 +122,9 @@ impl Tally {
 
     /// Remembers a needless purge, if one would not have expected it.
     pub fn example(&mut self, write: WriteKind, read: read::Kind, text: impl FnOnce() -> String) {
-        let expected = write.group != Group::Indexed || write.reaches || !Self::is_pinned(write, read);
+        let expected = write.group != Group::Indexed
+            || write.reaches == Reaches::Triggers
+            || !Self::is_pinned(write, read);
         if !expected && self.needless.len() < EXAMPLES {
             self.needless.push(text());
         }
@@ -146,8 +157,8 @@ impl Tally {
         let _ = writeln!(text, "|---|---|---|---|{}---|", "---|".repeat(columns.len()));
         for kind in kinds {
             let yes = |yes: bool| if yes { "yes" } else { "no" };
-            let (changed, reaches) = (yes(kind.changed), yes(kind.reaches));
-            let _ = write!(text, "| {:?} | {:?} | {changed} | {reaches} |", kind.shape, kind.group);
+            let changed = yes(kind.changed);
+            let _ = write!(text, "| {:?} | {:?} | {changed} | {:?} |", kind.shape, kind.group, kind.reaches);
             for column in read::Kind::COUNTED {
                 let _ = write!(text, " {} |", self.sum(|write, read| write == kind && read == column).text());
             }
@@ -157,10 +168,10 @@ impl Tally {
         let _ =
             writeln!(text, "writes that changed rows: {}", self.sum(|write, _| write.changed).long_text());
         for group in [Group::Indexed, Group::IndexedText] {
-            for reaches in [false, true] {
+            for reaches in [Reaches::Nothing, Reaches::Referrers, Reaches::Triggers] {
                 let _ = writeln!(
                     text,
-                    "writes pinned by key, {group:?}, other tables reached: {reaches}, rows and index lists: {}",
+                    "writes pinned by key, {group:?}, besides written: {reaches:?}, rows and index lists: {}",
                     self.pinned(|write| write.group == group && write.reaches == reaches).long_text()
                 );
             }
