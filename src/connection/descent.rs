@@ -51,7 +51,7 @@ pub(crate) struct Below {
 pub(crate) struct Found {
     rows: BTreeMap<Vec<String>, (Image, Change)>,
     /// What becomes of columns of some of them.
-    pub(super) sets: BTreeSet<(Box<str>, New)>,
+    sets: BTreeSet<(Box<str>, New)>,
 }
 
 /// What foreign keys set a column to.
@@ -331,9 +331,9 @@ impl Found {
         self.rows.values().map(|(image, _)| image)
     }
 
-    /// May this column of some of the rows be set?
-    pub(super) fn is_set(&self, column: &str) -> bool {
-        self.sets.iter().any(|(set, _)| set.eq_ignore_ascii_case(column))
+    /// What this column of some of the rows is set to.
+    pub(super) fn new_values(&self, column: &str) -> impl Iterator<Item = &New> {
+        self.sets.iter().filter(move |(set, _)| set.eq_ignore_ascii_case(column)).map(|(_, new)| new)
     }
 
     /// Is any column set?

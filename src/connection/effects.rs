@@ -437,7 +437,7 @@ impl Inner {
                 let index = policy.as_deref().filter(|_| is_plain);
                 let mut tags = index.and_then(|policy| touched.index_tags(&self.keys, policy, schema));
                 if let Some((policy, found)) = policy.as_deref().zip(own) {
-                    self.add_found(set, policy, &folded, found);
+                    self.add_found(set, (policy, &folded), found, schema);
                     let more = touched.found_tags(&self.keys, policy, found, &folded, schema);
                     tags = tags.zip(more).map(|(mut tags, more)| {
                         tags.extend(more);
@@ -450,7 +450,7 @@ impl Inner {
             if *table != folded
                 && let Some((policy, found)) = policy.as_deref().zip(found(table))
             {
-                self.add_found(set, policy, table, found);
+                self.add_found(set, (policy, table), found, schema);
                 let tags = touched.found_tags(&self.keys, policy, found, table, schema);
                 self.add_index(set, Some(policy), table, tags);
                 continue;
@@ -520,7 +520,7 @@ impl Inner {
     fn add_keys(&self, set: &mut WriteSet, policy: &TablePolicy, folded: &str, keys: Vec<RowKey>) {
         let mut rows = PurgeSet::default();
         for key in keys {
-            if key.has_text {
+            if key.is_loose {
                 // A text that is not plain may be what the database holds equal to this one.
                 rows.tags.insert(self.keys.odd_rows(folded));
             }
@@ -533,8 +533,14 @@ impl Inner {
     }
 
     /// Rows that the database touches by itself, where all of them were found.
-    fn add_found(&self, set: &mut WriteSet, policy: &TablePolicy, folded: &str, found: &Found) {
-        match found.keys(policy).filter(|keys| keys.len() <= self.config.max_row_tags) {
+    fn add_found(
+        &self,
+        set: &mut WriteSet,
+        (policy, folded): (&TablePolicy, &str),
+        found: &Found,
+        schema: &Schema,
+    ) {
+        match found.keys(policy, folded, schema).filter(|keys| keys.len() <= self.config.max_row_tags) {
             Some(keys) => self.add_keys(set, policy, folded, keys),
             None => {
                 set.rest.tags.insert(self.keys.any_row(folded));

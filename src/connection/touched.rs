@@ -24,6 +24,7 @@ pub(super) struct Touched<'a> {
     pub(super) images: &'a Images,
     /// The server may make values fit that do not: the new ones are not those that the text says.
     adjusts: bool,
+    schema: &'a Schema,
 }
 
 /// A row by its primary key.
@@ -32,8 +33,8 @@ pub(super) struct RowKey {
     pub(super) named: Vec<(&'static str, KeyText)>,
     /// As its entry names it, if that is known.
     pub(super) exact: Option<Vec<String>>,
-    /// Some part is text.
-    pub(super) has_text: bool,
+    /// Some part is text that may be equal to another text.
+    pub(super) is_loose: bool,
 }
 
 /// The table's primary key, if all agree on one.
@@ -42,12 +43,18 @@ pub(super) fn primary_key(policy: &TablePolicy) -> Option<&[KeyColumn]> {
 }
 
 impl<'a> Touched<'a> {
-    pub(super) fn new(write: &'a Write, values: &'a [Value], images: &'a Images, schema: &Schema) -> Self {
-        Self { write, values, images, adjusts: write.adjusts || schema.adjusts_values() }
+    pub(super) fn new(write: &'a Write, values: &'a [Value], images: &'a Images, schema: &'a Schema) -> Self {
+        Self { write, values, images, adjusts: write.adjusts || schema.adjusts_values(), schema }
     }
 }
 
 impl Touched<'_> {
+    /// May a value in this column be equal to another that is not written alike? Then those that are not
+    /// plain may be equal to any.
+    fn is_loose(&self, column: &KeyColumn) -> bool {
+        column.class == KeyClass::Text && !self.schema.holds_exact_texts(&self.write.table, column.name)
+    }
+
     /// The keys that the touched rows have or had; `None` if some are not known.
     pub(super) fn keys(&self, policy: &TablePolicy) -> Option<Vec<RowKey>> {
         let key = primary_key(policy)?;
@@ -62,7 +69,7 @@ impl Touched<'_> {
         if self.keeps_key(policy) {
             let images = self.images.before.as_ref().filter(|_| self.write.verb != Verb::Upsert);
             let images = images.or(self.images.returned.as_ref())?;
-            return images.iter().map(|image| key_of_image(key, image)).collect();
+            return images.iter().map(|image| self.key_of_image(key, image)).collect();
         }
         self.changed_keys(key)
     }
@@ -75,7 +82,7 @@ impl Touched<'_> {
         }
         let mut keys = match &self.images.before {
             Some(before) => {
-                before.iter().map(|image| key_of_image(key, image)).collect::<Option<Vec<_>>>()?
+                before.iter().map(|image| self.key_of_image(key, image)).collect::<Option<Vec<_>>>()?
             }
             None => {
                 let before = Scope::Where(self.write.before.clone());
@@ -97,8 +104,12 @@ impl Touched<'_> {
                 .map(|(column, operand)| Some((column.name, self.named(column, operand)?)))
                 .collect::<Option<_>>()?,
             exact: operands.iter().map(|operand| self.exact(operand)).collect(),
-            has_text: key.iter().any(|column| column.class == KeyClass::Text),
+            is_loose: key.iter().any(|column| self.is_loose(column)),
         })
+    }
+
+    fn key_of_image(&self, key: &[KeyColumn], image: &Image) -> Option<RowKey> {
+        key_of_image(key, image, |column| self.is_loose(column))
     }
 
     /// Does every touched row keep its key?
@@ -127,7 +138,9 @@ impl Touched<'_> {
                 let keeps = self.keeps(column.name, generated);
                 let returned = self.images.returned.as_ref().filter(|_| keeps);
                 let images = self.images.before.as_ref().or(returned);
-                if let Some(values) = images.and_then(|images| values_of_images(images, column)) {
+                if let Some(values) =
+                    images.and_then(|images| values_of_images(images, column, self.is_loose(column)))
+                {
                     return Some(values);
                 }
                 if let Some(values) = self.values_of_scope(&self.write.scope, column) {
@@ -136,7 +149,7 @@ impl Touched<'_> {
                 self.values_of_scope(&Scope::Where(self.write.before.clone()), column)
             }
             Verb::Upsert if self.keeps(column.name, generated) => {
-                values_of_images(self.images.returned.as_ref()?, column)
+                values_of_images(self.images.returned.as_ref()?, column, self.is_loose(column))
             }
             _ => None,
         }
@@ -149,7 +162,9 @@ impl Touched<'_> {
         }
         // What was returned may lack the column.
         let returned = self.images.returned.as_ref();
-        if let Some(values) = returned.and_then(|images| values_of_images(images, column)) {
+        if let Some(values) =
+            returned.and_then(|images| values_of_images(images, column, self.is_loose(column)))
+        {
             return Some(values);
         }
         match self.write.verb {
@@ -186,7 +201,7 @@ impl Touched<'_> {
             ColumnDefault::Integer(number) => column.class.tag_integer(*number),
             ColumnDefault::Text(text) => column.class.tag_literal(text),
         };
-        value.filter(|text| *text != KeyText::Odd).map(|text| [text].into())
+        value.filter(|text| *text != KeyText::Odd || !self.is_loose(column)).map(|text| [text].into())
     }
 
     /// Does it give an index column a value that neither its text nor its bound values say?
@@ -217,7 +232,7 @@ impl Touched<'_> {
                 self.default_values(column, default)
             };
             values.extend(new.or_else(default)?);
-            add_tags(&mut tags, keys, &folded, column, values);
+            add_tags(&mut tags, keys, &folded, column, values, self.is_loose(column));
         }
         Some(tags)
     }
@@ -248,8 +263,13 @@ impl Touched<'_> {
         if self.write.verb == Verb::Update {
             values.extend(self.new_values(&column(referenced), false)?);
         }
+        // The other table's columns may compare in another way.
+        let is_loose = index.class == KeyClass::Text;
+        if is_loose && values.contains(&KeyText::Odd) {
+            return None;
+        }
         let mut tags = BTreeSet::new();
-        add_tags(&mut tags, keys, folded, index, values);
+        add_tags(&mut tags, keys, folded, index, values, is_loose);
         Some(tags)
     }
 
@@ -265,32 +285,38 @@ impl Touched<'_> {
     ) -> Option<BTreeSet<TagKey>> {
         let mut tags = BTreeSet::new();
         for column in &policy.index {
-            let mut values = values_of_images(found.images(), column)?;
+            let is_loose = is_loose_child(schema, folded, column);
+            let mut values = values_of_images(found.images(), column, is_loose)?;
             if schema.generates(folded, column.name) && found.sets_any() {
                 return None;
             }
-            let sets = found.sets.iter().filter(|(set, _)| set.eq_ignore_ascii_case(column.name));
-            for (_, new) in sets {
+            for new in found.new_values(column.name) {
                 match new {
                     New::Null => {}
-                    New::OfOrigin(name) => {
-                        // The same values, as the other table's column names them.
-                        let (class, plain) = (column.class, column.plain);
-                        let known = self.write.assigned.iter().flatten();
-                        let mut known = known.filter(|a| a.column.eq_ignore_ascii_case(name));
-                        let assigned = known.next()?;
-                        if known.next().is_some() || self.adjusts {
-                            return None;
-                        }
-                        let column = KeyColumn { name: column.name, class, plain, in_key: false };
-                        self.add_value(&mut values, &column, &assigned.value)?;
-                    }
+                    New::OfOrigin(name) => values.extend(self.assigned_to(name, column, is_loose)?),
                     New::Unknown => return None,
                 }
             }
-            add_tags(&mut tags, keys, folded, column, values);
+            add_tags(&mut tags, keys, folded, column, values, is_loose);
         }
         Some(tags)
+    }
+
+    /// The value that the statement gives to a column, as another column names it that gets the same.
+    fn assigned_to(&self, name: &str, named_as: &KeyColumn, is_loose: bool) -> Option<Option<KeyText>> {
+        let assigned = self.write.assigned.iter().flatten();
+        let mut assigned = assigned.filter(|assignment| assignment.column.eq_ignore_ascii_case(name));
+        let (first, second) = (assigned.next()?, assigned.next());
+        if second.is_some() || self.adjusts {
+            return None;
+        }
+        if let Operand::Bound(position) = &first.value
+            && is_null(self.values.get(*position)?)
+        {
+            return Some(None);
+        }
+        let text = named(named_as, &first.value, self.values)?;
+        (text != KeyText::Odd || !is_loose).then_some(Some(text))
     }
 
     /// May the server give the column a number of its own, in the place of a NULL or a zero?
@@ -331,7 +357,7 @@ impl Touched<'_> {
 
     /// The tag text of an operand; `None` when the value it names is not known for sure.
     fn named(&self, column: &KeyColumn, operand: &Operand) -> Option<KeyText> {
-        named(column, operand, self.values).filter(|text| *text != KeyText::Odd)
+        named(column, operand, self.values).filter(|text| *text != KeyText::Odd || !self.is_loose(column))
     }
 
     /// The exact text of an operand, for the key of the row's entry.
@@ -361,38 +387,45 @@ fn is_null(value: &Value) -> bool {
 
 impl Found {
     /// The keys of the rows; `None` if some are not known, or change.
-    pub(super) fn keys(&self, policy: &TablePolicy) -> Option<Vec<RowKey>> {
+    pub(super) fn keys(&self, policy: &TablePolicy, folded: &str, schema: &Schema) -> Option<Vec<RowKey>> {
         let key = primary_key(policy)?;
-        if key.iter().any(|column| self.is_set(column.name)) {
+        if key.iter().any(|column| self.new_values(column.name).next().is_some()) {
             return None;
         }
-        self.images().map(|image| key_of_image(key, image)).collect()
+        let is_loose = |column: &KeyColumn| is_loose_child(schema, folded, column);
+        self.images().map(|image| key_of_image(key, image, is_loose)).collect()
     }
 }
 
-fn key_of_image(key: &[KeyColumn], image: &Image) -> Option<RowKey> {
+fn is_loose_child(schema: &Schema, folded: &str, column: &KeyColumn) -> bool {
+    column.class == KeyClass::Text && !schema.child_holds_exact_texts(folded, column.name)
+}
+
+fn key_of_image(key: &[KeyColumn], image: &Image, is_loose: impl Fn(&KeyColumn) -> bool) -> Option<RowKey> {
     let cells = || key.iter().map(|column| Some((column, image.value(column.name)?)));
     let named = cells().map(|cell| {
         let (column, value) = cell?;
-        let text = column.class.tag_text(value).filter(|text| *text != KeyText::Odd)?;
+        let text = column.class.tag_text(value).filter(|text| *text != KeyText::Odd || !is_loose(column))?;
         Some((column.name, text))
     });
     Some(RowKey {
         named: named.collect::<Option<_>>()?,
         exact: cells().map(|cell| value_text(cell?.1)).collect(),
-        has_text: key.iter().any(|column| column.class == KeyClass::Text),
+        is_loose: key.iter().any(&is_loose),
     })
 }
 
 fn values_of_images<'i>(
     images: impl IntoIterator<Item = &'i Image>,
     column: &KeyColumn,
+    is_loose: bool,
 ) -> Option<BTreeSet<KeyText>> {
     let mut values = BTreeSet::new();
     for image in images {
         let value = image.value(column.name)?;
         if !is_null(value) {
-            values.insert(column.class.tag_text(value).filter(|text| *text != KeyText::Odd)?);
+            let text = column.class.tag_text(value).filter(|text| *text != KeyText::Odd || !is_loose);
+            values.insert(text?);
         }
     }
     Some(values)
@@ -404,9 +437,10 @@ fn add_tags(
     folded: &str,
     column: &KeyColumn,
     values: BTreeSet<KeyText>,
+    is_loose: bool,
 ) {
     let name = column.name.to_lowercase();
-    if column.class == KeyClass::Text && !values.is_empty() {
+    if is_loose && !values.is_empty() {
         // A text that is not plain may be what the database holds equal to one of these.
         tags.insert(keys.index_value(folded, &name, &KeyText::Odd));
     }

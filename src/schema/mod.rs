@@ -33,6 +33,8 @@ pub struct Schema {
     tables: HashMap<Box<str>, Table>,
     /// The catalogue knows the tables of all schemas, not only those that need no qualifier.
     knows_all_schemas: bool,
+    /// The tables of its foreign keys are those that it knows.
+    knows_children: bool,
     /// The server is not strict: a value that does not fit its column is made to fit.
     adjusts_values: bool,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Table {
     pub(crate) generated: BTreeSet<Box<str>>,
     /// What columns get when an INSERT leaves them out, where that is known.
     pub(crate) defaults: BTreeMap<Box<str>, ColumnDefault>,
+    /// Columns of text in which two texts are equal only if they are the same, but for spaces at the end.
+    pub(crate) exact_texts: BTreeSet<Box<str>>,
     /// Which rows a reader sees depends on who it is.
     pub(crate) row_security: bool,
     /// Its rows are kept elsewhere, where others write them; or it is a sequence, which changes
@@ -157,6 +161,18 @@ impl Schema {
     pub(crate) fn default_of(&self, table: &TableName, column: &str) -> Option<&ColumnDefault> {
         let known = table.schema.is_none() || self.knows_all_schemas;
         self.table(&table.fold()).filter(|_| known)?.defaults.get(&fold(column))
+    }
+
+    /// Is a text in this column equal to no other, but for spaces at the end?
+    pub(crate) fn holds_exact_texts(&self, table: &TableName, column: &str) -> bool {
+        let known = table.schema.is_none() || self.knows_all_schemas;
+        known && self.table(&table.fold()).is_some_and(|table| table.exact_texts.contains(&fold(column)))
+    }
+
+    /// The same of a table to which foreign keys lead.
+    pub(crate) fn child_holds_exact_texts(&self, folded: &str, column: &str) -> bool {
+        self.knows_children
+            && self.table(folded).is_some_and(|table| table.exact_texts.contains(&fold(column)))
     }
 
     /// Does a plain INSERT or UPDATE delete the rows that conflict?

@@ -7,6 +7,7 @@ mod bulk;
 mod cascades;
 mod defaults;
 mod descents;
+mod exact_texts;
 mod hooks;
 mod keys;
 mod links;

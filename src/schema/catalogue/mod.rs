@@ -110,6 +110,8 @@ struct Facts {
     /// Table, column and what the column gets when it is left out. All columns: several tables may
     /// have one name.
     defaults: Vec<(String, String, Option<ColumnDefault>)>,
+    /// Table, column and whether texts in it are equal only if they are the same. All columns, as above.
+    texts: Vec<(String, String, bool)>,
     row_security: Vec<String>,
     foreign: Vec<String>,
     replaces: Vec<String>,
@@ -127,6 +129,7 @@ impl Default for Facts {
             triggers: Vec::new(),
             generated: Vec::new(),
             defaults: Vec::new(),
+            texts: Vec::new(),
             row_security: Vec::new(),
             foreign: Vec::new(),
             replaces: Vec::new(),
@@ -138,8 +141,10 @@ impl Default for Facts {
 impl Facts {
     fn into_schema(self, surroundings: &dyn Surroundings) -> (Schema, SchemaReport) {
         let knows_all_schemas = !matches!(self.backend, DbBackend::MySql | DbBackend::Sqlite);
-        let mut schema =
-            Schema { knows_all_schemas, adjusts_values: self.adjusts_values, ..Schema::default() };
+        // In MySQL a foreign key may lead to another database, of which no more is known.
+        let knows_children = self.backend != DbBackend::MySql;
+        let adjusts_values = self.adjusts_values;
+        let mut schema = Schema { knows_all_schemas, knows_children, adjusts_values, ..Schema::default() };
         let mut report = SchemaReport::default();
         let mut keys: BTreeMap<(String, String), (Box<str>, ForeignKey)> = BTreeMap::new();
         for part in self.key_parts {
@@ -204,6 +209,9 @@ impl Facts {
         for ((table, column), default) in agreed(self.defaults) {
             schema.entry(&table).defaults.insert(column, default);
         }
+        for (table, column) in exact(self.texts) {
+            schema.entry(&table).exact_texts.insert(column);
+        }
         for table in self.row_security {
             schema.entry(&fold(&table)).row_security = true;
             report.row_security.push(table);
@@ -235,6 +243,15 @@ fn agreed(
     all.into_iter().filter_map(|(name, default)| Some((name, default?)))
 }
 
+/// The columns that are said to be so in all tables of one name.
+fn exact(texts: Vec<(String, String, bool)>) -> impl Iterator<Item = (Box<str>, Box<str>)> {
+    let mut all: BTreeMap<_, bool> = BTreeMap::new();
+    for (table, column, exact) in texts {
+        *all.entry((fold(&table), fold(&column))).or_insert(true) &= exact;
+    }
+    all.into_iter().filter_map(|(name, exact)| exact.then_some(name))
+}
+
 fn view_of(select: &Analysis) -> View {
     View {
         reads: select.reads.iter().map(|read| read.table.fold().into_owned().into()).collect(),
@@ -264,6 +281,20 @@ fn action(word: &str) -> Action {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_exact_if_they_are_in_all_tables_of_the_name() {
+        let one = |table: &str, column: &str, exact| (table.to_owned(), column.to_owned(), exact);
+        let texts = vec![
+            one("a", "both", true),
+            one("A", "Both", true),
+            one("a", "one", true),
+            one("A", "one", false),
+            one("b", "one", true),
+        ];
+        let known: Vec<_> = exact(texts).collect();
+        assert_eq!(known, [("a", "both"), ("b", "one")].map(|(t, c)| (t.into(), c.into())));
+    }
 
     #[test]
     fn a_default_is_known_if_all_tables_of_the_name_have_it() {

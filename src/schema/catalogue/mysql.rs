@@ -39,7 +39,7 @@ const DEFAULTS: &str = "
     SELECT CAST(TABLE_NAME AS CHAR) AS target, CAST(COLUMN_NAME AS CHAR) AS col,
            CAST(COLUMN_DEFAULT AS CHAR) AS value, CAST(DATA_TYPE AS CHAR) AS holds,
            CAST(IS_NULLABLE AS CHAR) AS nullable, CAST(EXTRA AS CHAR) AS extra,
-           CAST(VERSION() AS CHAR) AS version
+           CAST(COLLATION_NAME AS CHAR) AS collation_name, CAST(VERSION() AS CHAR) AS version
     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()";
 
 const MODE: &str = "SELECT CAST(@@SESSION.sql_mode AS CHAR) AS mode";
@@ -79,6 +79,9 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
     for row in rows(db, DEFAULTS).await? {
         let value: Option<String> = row.try_get("", "value")?;
         let holds = holds(&text(&row, "holds")?);
+        let collation: Option<String> = row.try_get("", "collation_name")?;
+        let exact = holds == Holds::Text && collation.as_deref().is_some_and(is_exact);
+        facts.texts.push((text(&row, "target")?, text(&row, "col")?, exact));
         let nullable = text(&row, "nullable")? == "YES";
         let extra = text(&row, "extra")?.to_ascii_lowercase();
         // What both of them say of a column that is nothing special: nothing, or that `*` leaves it out.
@@ -118,6 +121,13 @@ fn server(version: &str) -> Option<Server> {
     ((major, minor) >= (10, 3)).then_some(Server::MariaDb)
 }
 
+/// Does the collation compare characters by their numbers? And are they all that a statement can name: a
+/// text of other characters would be compared by the collation of the connection.
+fn is_exact(collation: &str) -> bool {
+    let collation = collation.to_ascii_lowercase();
+    collation.starts_with("utf8mb4_") && collation.ends_with("_bin")
+}
+
 fn holds(data_type: &str) -> Holds {
     match data_type.to_ascii_lowercase().as_str() {
         "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Holds::Integers,
@@ -129,7 +139,17 @@ fn holds(data_type: &str) -> Holds {
 
 #[cfg(test)]
 mod tests {
-    use super::{Server, server};
+    use super::{Server, is_exact, server};
+
+    #[test]
+    fn a_collation_is_exact_if_it_compares_numbers_of_all_characters() {
+        for exact in ["utf8mb4_bin", "utf8mb4_nopad_bin", "utf8mb4_0900_bin"] {
+            assert!(is_exact(exact), "{exact}");
+        }
+        for not in ["utf8mb4_uca1400_ai_ci", "utf8mb4_0900_as_cs", "latin1_bin", "utf8mb3_bin", "binary"] {
+            assert!(!is_exact(not), "{not}");
+        }
+    }
 
     #[test]
     fn a_mariadb_is_told_from_a_mysql_and_from_one_of_old() {

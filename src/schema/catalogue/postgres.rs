@@ -86,11 +86,15 @@ const DEFAULTS: &str = "
                     'pg_catalog.varchar'::pg_catalog.regtype, 'pg_catalog.bpchar'::pg_catalog.regtype) THEN 'text'
                 ELSE 'other' END AS holds,
            a.attidentity <> '' OR a.attgenerated <> '' OR t.typtype = 'd' OR t.typdefault IS NOT NULL
-               OR a.atthasdef AND d.adbin IS NULL AS special
+               OR a.atthasdef AND d.adbin IS NULL AS special,
+           c.relkind IN ('r', 'p') AND a.atttypid IN ('pg_catalog.text'::pg_catalog.regtype,
+                   'pg_catalog.varchar'::pg_catalog.regtype)
+               AND coalesce(pg_catalog.to_jsonb(o) ->> 'collisdeterministic', 'true') = 'true' AS exact
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_catalog.pg_collation o ON o.oid = a.attcollation
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE c.relkind IN ('r', 'p', 'f', 'v') AND a.attnum > 0 AND NOT a.attisdropped
         AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
@@ -138,6 +142,7 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
             "text" => Holds::Text,
             _ => Holds::Other,
         };
+        facts.texts.push((text(&row, "target")?, text(&row, "col")?, row.try_get("", "exact")?));
         let special: bool = row.try_get("", "special")?;
         let default = ColumnDefault::of_postgres(value.as_deref(), holds, row.try_get("", "nullable")?);
         facts.defaults.push((text(&row, "target")?, text(&row, "col")?, default.filter(|_| !special)));

@@ -50,6 +50,7 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
             Holds::Text if plain != Some(true) => Holds::Other,
             held => held,
         };
+        facts.texts.push((text(&row, "target")?, text(&row, "col")?, held == Holds::Text));
         holds.insert((fold(&text(&row, "target")?), fold(&text(&row, "col")?)), held);
     }
     for row in rows(db, FOREIGN_KEYS).await? {
