@@ -94,8 +94,12 @@ impl Hints {
         self.content.get(tag).filter(|(_, seen)| *seen <= load_began).map(|(stamp, _)| stamp)
     }
 
-    /// To be called once the stamp was read: the time that counts is no earlier than that.
+    /// To be called once the stamp was read: the time that counts is no earlier than that. One that is
+    /// seen again has stood all the time: whoever began to load in between still knows it.
     pub(crate) fn saw_content_stamp(&self, tag: &TagKey, stamp: Stamp) {
+        if self.content.get(tag).is_some_and(|(known, _)| known == stamp) {
+            return;
+        }
         self.content.insert(tag.clone(), (stamp, Instant::now()));
     }
 
@@ -113,5 +117,22 @@ impl Hints {
     fn place(&self, tag: &TagKey) -> (usize, u64) {
         let bit = (self.hasher.hash_one(tag) % BITS as u64) as usize;
         (bit / 64, 1 << (bit % 64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_that_another_reader_sees_too_is_still_known_to_a_load_that_began_before() {
+        let (hints, tag, stamp) = (Hints::new(), TagKey::from_full("ns:u:x"), Stamp::fresh());
+        hints.saw_content_stamp(&tag, stamp);
+        let began = Instant::now();
+        while Instant::now() == began {}
+        hints.saw_content_stamp(&tag, stamp);
+        assert_eq!(hints.content_stamp(&tag, began), Some(stamp));
+        hints.saw_content_stamp(&tag, Stamp::fresh());
+        assert_eq!(hints.content_stamp(&tag, began), None, "what the load read may be older");
     }
 }
