@@ -20,8 +20,8 @@ use crate::{
         CodecError, EntityDescriptor, Registry, RowReader, RowWriter, TableRule, TtlSpec, same_optionals,
     },
     freshness::{
-        Bypass, Freshness, Grace, Loaded, Look, Outcome, Packing, Payload, PayloadKind, PurgeQueue, PurgeSet,
-        Question, Reading, Shape, Wrap, Writing,
+        Bypass, Detached, Early, Freshness, Grace, Loaded, Look, Outcome, Packing, Payload, PayloadKind,
+        PurgeQueue, PurgeSet, Question, Reading, Shape, Wrap, Writing,
     },
     keys::{Keyspace, RowKeys},
     near::{Near, Reach},
@@ -114,6 +114,7 @@ pub struct EntryOptions {
     fresh: bool,
     stale_while_revalidate: Option<TtlSpec>,
     stale_if_error: Option<TtlSpec>,
+    refresh_early: f64,
 }
 
 impl EntryOptions {
@@ -157,6 +158,18 @@ impl EntryOptions {
     /// What a write has purged is never served.
     pub fn stale_if_error(mut self, grace: impl Into<TtlSpec>) -> Self {
         self.stale_if_error = Some(grace.into());
+        self
+    }
+
+    /// Load the entry anew before its time is over, the sooner the longer its load takes: when, each
+    /// reader decides by lot, so that an entry that is read often does not expire under its readers.
+    /// `beta` is the distance from the end, on average, in times that the load takes: 1.0 is a good
+    /// choice, more is earlier; zero is not at all.
+    ///
+    /// With [`Cache::get_or_load_detached`] nobody waits for that load. With [`Cache::get_or_load`] the
+    /// one reader who has drawn it does, and is served what is there if it fails.
+    pub fn refresh_early(mut self, beta: f64) -> Self {
+        self.refresh_early = beta;
         self
     }
 
@@ -367,6 +380,53 @@ impl Cache {
         L: FnOnce() -> F,
         F: Future<Output = Result<T, E>>,
     {
+        self.own(key, options, load, || None).await
+    }
+
+    /// [`get_or_load`](Self::get_or_load) with a load that borrows nothing: under
+    /// [`refresh_early`](EntryOptions::refresh_early) it runs in the background, and whoever has found
+    /// that it is time is served what is there. So is who comes within
+    /// [`stale_while_revalidate`](EntryOptions::stale_while_revalidate) then.
+    ///
+    /// # Errors
+    /// Those of `load`, for which somebody waited. One in the background is counted
+    /// ([`CacheStats::refreshes_failed`]), and the entry stays as it is.
+    pub async fn get_or_load_detached<T, E, L, F>(
+        &self,
+        key: &str,
+        options: EntryOptions,
+        load: L,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        L: FnOnce() -> F + Clone + Send + 'static,
+        F: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let (cache, again) = (self.clone(), load.clone());
+        let detached = move || -> Option<Detached> {
+            Some(Box::pin(async move {
+                let loaded = again().await.map(|value| cache.own_loaded(&value));
+                if loaded.is_err() {
+                    tracing::debug!("a load in the background failed");
+                }
+                loaded.ok()
+            }))
+        };
+        self.own(key, options, load, detached).await
+    }
+
+    async fn own<T, E, L, F>(
+        &self,
+        key: &str,
+        options: EntryOptions,
+        load: L,
+        detached: impl FnOnce() -> Option<Detached>,
+    ) -> Result<T, E>
+    where
+        T: Serialize + DeserializeOwned,
+        L: FnOnce() -> F,
+        F: Future<Output = Result<T, E>>,
+    {
         let counters = self.inner.counters.table(OWN);
         if !self.inner.config.enabled {
             counters.count(Outcome::Bypass(Bypass::Disabled));
@@ -376,16 +436,10 @@ impl Cache {
         watched::depends(&self.inner.freshness, question.tags.iter().chain(&question.also));
         let load = || async {
             let value = load().await?;
-            let payload = match encode_own(&value).and_then(|bytes| comes_back(&value, bytes)) {
-                Ok(bytes) => self.storable(own_payload(bytes)),
-                Err(error) => {
-                    tracing::warn!(%error, "a loaded value cannot be stored");
-                    None
-                }
-            };
+            let payload = self.own_loaded(&value);
             Ok(Loaded { value, payload })
         };
-        match self.inner.freshness.fetch(&question, decode_own, load).await {
+        match self.inner.freshness.fetch_or_detach(&question, decode_own, load, detached).await {
             Ok(fetched) => {
                 counters.count(fetched.outcome);
                 Ok(fetched.value)
@@ -394,6 +448,17 @@ impl Cache {
             Err(error) => {
                 counters.count(Outcome::Miss);
                 Err(error)
+            }
+        }
+    }
+
+    /// What is stored of a loaded value, if it may be.
+    fn own_loaded<T: Serialize + DeserializeOwned>(&self, value: &T) -> Option<Payload> {
+        match encode_own(value).and_then(|bytes| comes_back(value, bytes)) {
+            Ok(bytes) => self.storable(own_payload(bytes)),
+            Err(error) => {
+                tracing::warn!(%error, "a loaded value cannot be stored");
+                None
             }
         }
     }
@@ -546,6 +611,7 @@ impl Cache {
         stats.delayed_purges = self.inner.freshness.delayed_purges();
         (stats.unguarded_writes, stats.lapsed_barriers) = self.inner.freshness.weak_guards();
         (stats.verified_hits, stats.stale_hits) = self.inner.freshness.verified();
+        (stats.refreshed_early, stats.refreshes_failed) = self.inner.freshness.refreshes();
         (stats.near_answers, stats.near_bytes) =
             self.inner.freshness.near().map(Near::size).unwrap_or_default();
         stats.undelivered_tags = self.inner.freshness.undelivered() as u64;
@@ -613,6 +679,7 @@ impl Cache {
                 revalidate: options.stale_while_revalidate.map_or(Duration::ZERO, |spec| config.ttl(spec)),
                 on_error: options.stale_if_error.map_or(Duration::ZERO, |spec| config.ttl(spec)),
             },
+            early: Early::drawn(options.refresh_early),
             fresh: options.fresh,
             wrap: Wrap {
                 compress_above: config.compress_above,
@@ -695,7 +762,14 @@ pub(crate) fn comes_back<T: Serialize + DeserializeOwned>(
 }
 
 fn own_payload(bytes: Vec<u8>) -> Payload {
-    Payload { kind: PayloadKind::Custom, bytes, more: Vec::new(), depends_on_family: false, at_most: None }
+    Payload {
+        kind: PayloadKind::Custom,
+        bytes,
+        more: Vec::new(),
+        depends_on_family: false,
+        at_most: None,
+        took: Duration::ZERO,
+    }
 }
 
 fn decode_own<T: DeserializeOwned>(kind: PayloadKind, payload: &Bytes) -> Option<T> {

@@ -24,7 +24,7 @@ use crate::{
     CachedConnection,
     connection::Sealed as _,
     entity::{EntityDescriptor, WarmUpPolicy},
-    freshness::Look,
+    freshness::{Look, Payload},
     read::{Reader, payload},
 };
 
@@ -402,7 +402,9 @@ where
     for key in E::PrimaryKey::iter() {
         select = select.order_by_asc(key.into_column());
     }
+    let began = Instant::now();
     let rows = select.offset(offset).limit(size).all(db.source()).await?;
+    let took = began.elapsed();
     let read = rows.len() as u64;
     let Some((reader, before)) = reader.zip(before) else { return Ok(read) };
 
@@ -415,7 +417,7 @@ where
         if let (Some(mut question), Some(payload)) = (question, payload) {
             question.fresh = true;
             questions.push(question);
-            payloads.push(payload);
+            payloads.push(Payload { took, ..payload });
         }
     }
     let looks = freshness.look_many(&questions).await;

@@ -8,6 +8,7 @@ use syn::{
 };
 
 use crate::{
+    declaration::refresh_early,
     errors::Errors,
     lifetime::Lifetime,
     literal::{self, name_of},
@@ -15,8 +16,17 @@ use crate::{
     template::{self, Piece},
 };
 
-const ALLOWED: [&str; 8] =
-    ["ttl", "key", "tags", "tables", "cache", "skip", "stale_while_revalidate", "stale_if_error"];
+const ALLOWED: [&str; 9] = [
+    "ttl",
+    "key",
+    "tags",
+    "tables",
+    "cache",
+    "skip",
+    "stale_while_revalidate",
+    "stale_if_error",
+    "refresh_early",
+];
 const LISTS: [&str; 3] = ["tags", "tables", "skip"];
 
 /// The types by which the argument with the cache is found.
@@ -69,6 +79,7 @@ struct Declared {
     ttl: Option<Lifetime>,
     stale_while_revalidate: Option<Lifetime>,
     stale_if_error: Option<Lifetime>,
+    refresh_early: Option<f64>,
     key: Option<LitStr>,
     tags: Vec<LitStr>,
     tables: Vec<LitStr>,
@@ -102,6 +113,7 @@ impl Declared {
                 self.stale_while_revalidate = Some(lifetime("stale_while_revalidate = \"30s\"")?);
             }
             "stale_if_error" => self.stale_if_error = Some(lifetime("stale_if_error = \"10m\"")?),
+            "refresh_early" => self.refresh_early = Some(refresh_early(meta)?),
             "key" => self.key = Some(literal::string(meta, "key = \"price:{currency}\"")?),
             "tags" => self.tags.extend(literal::strings(meta, "tags(\"currency:{currency}\")")?),
             "tables" => self.tables.extend(literal::strings(meta, "tables(\"book\")")?),
@@ -388,6 +400,7 @@ fn generate(
     let revalidate = declared.stale_while_revalidate.as_ref();
     let revalidate = revalidate.map(|ttl| quote!(.stale_while_revalidate(#ttl)));
     let on_error = declared.stale_if_error.as_ref().map(|ttl| quote!(.stale_if_error(#ttl)));
+    let refresh_early = declared.refresh_early.map(|beta| quote!(.refresh_early(#beta)));
     quote! {
         #(#attrs)*
         #vis #sig {
@@ -396,7 +409,7 @@ fn generate(
             let __cache = #cache;
             let __key: ::core::option::Option<::std::string::String> = #key;
             let __options = ::sea_orm_cache::EntryOptions::new()
-                #ttl #revalidate #on_error #(.table(#tables))* #(.tag(#tags))*;
+                #ttl #revalidate #on_error #refresh_early #(.table(#tables))* #(.tag(#tags))*;
             #[allow(unreachable_code, clippy::diverging_sub_expression, clippy::let_and_return)]
             let __body = async move {
                 // Says the type of what `return` and `?` leave with.

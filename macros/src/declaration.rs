@@ -13,11 +13,12 @@ use crate::{
     warm_up::WarmUp,
 };
 
-const ALLOWED: [&str; 19] = [
+const ALLOWED: [&str; 20] = [
     "ttl",
     "negative_ttl",
     "stale_while_revalidate",
     "stale_if_error",
+    "refresh_early",
     "namespace",
     "tags",
     "index",
@@ -60,6 +61,7 @@ pub(crate) struct Declaration {
     pub(crate) negative_ttl: Option<Lifetime>,
     pub(crate) stale_while_revalidate: Option<Lifetime>,
     pub(crate) stale_if_error: Option<Lifetime>,
+    pub(crate) refresh_early: Option<f64>,
     pub(crate) namespace: Option<String>,
     pub(crate) tags: Vec<Template>,
     pub(crate) index: Vec<Ident>,
@@ -141,6 +143,7 @@ impl Reader<'_> {
                 let text = literal::string(meta, "stale_if_error = \"10m\"")?;
                 self.declared.stale_if_error = Some(Lifetime::parse(&text)?);
             }
+            "refresh_early" => self.declared.refresh_early = Some(refresh_early(meta)?),
             "namespace" => {
                 let text = literal::string(meta, "namespace = \"catalog\"")?;
                 self.declared.namespace = Some(namespace(&text)?);
@@ -241,6 +244,14 @@ impl Reader<'_> {
                 self.errors.push(syn::Error::new_spanned(path, message));
             }
         }
+    }
+}
+
+/// How eager: alone, as eager as is right nearly always.
+pub(crate) fn refresh_early(meta: &Meta) -> syn::Result<f64> {
+    match meta {
+        Meta::Path(_) => Ok(1.0),
+        _ => literal::factor(meta, "refresh_early = 1.5"),
     }
 }
 

@@ -63,6 +63,7 @@ fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
     let revalidate = declaration.stale_while_revalidate.as_ref();
     let revalidate = revalidate.map(|ttl| quote!(.stale_while_revalidate(#ttl)));
     let on_error = declaration.stale_if_error.as_ref().map(|ttl| quote!(.stale_if_error(#ttl)));
+    let refresh_early = declaration.refresh_early.map(|beta| quote!(.refresh_early(#beta)));
     let namespace = declaration.namespace.as_ref().map(|name| quote!(.namespace(#name)));
     let tags = declaration.tags.iter().map(|template| quote!(.tag(#template)));
     let index = declaration.index.iter().map(column_name).map(|name| quote!(.index(#name)));
@@ -103,7 +104,8 @@ fn generate(declaration: &Declaration, fields: &Fields) -> TokenStream {
             fn cache_policy() -> ::sea_orm_cache::EntityPolicy {
                 #probes
                 ::sea_orm_cache::EntityPolicy::new()
-                    #ttl #negative_ttl #revalidate #on_error #namespace #(#tags)* #(#index)* #(#purges)*
+                    #ttl #negative_ttl #revalidate #on_error #refresh_early #namespace #(#tags)* #(#index)*
+                    #(#purges)*
                     #(#also_writes)* #harmless_triggers #precise #warm_up #write_through
                     #compress_above #encrypted #skip
                     #(#documents)*

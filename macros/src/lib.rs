@@ -57,6 +57,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `negative_ttl = "30s"` | how long "there is no such row" lives | as `ttl` |
 /// | `stale_while_revalidate = "30s"` | for how long after its time an entry that no write has purged is served, while one caller loads it anew | as `ttl` |
 /// | `stale_if_error = "10m"` | the same, if the load fails | as `ttl` |
+/// | `refresh_early`, `refresh_early = 1.5` | what is read often is loaded anew before its time is over, in the background; the number says how eagerly | alone, or a number above 0 |
 /// | `namespace = "catalog"` | groups the entity's entries, to invalidate them together | letters, digits, `_` and `-` |
 /// | `tags("publisher:{publisher_id}")` | user tags that entries made of this entity's rows carry | any text; `{field}` stands for a field's value, `{{` and `}}` for braces |
 /// | `index("shelf_id")` | fields by which lists are read: a list that pins one depends on the rows with that value, not on the whole table | fields with a column |
@@ -112,6 +113,7 @@ pub fn derive_cache_entity(input: TokenStream) -> TokenStream {
 /// | `cache = "self.db.cache()"` | where the cache is; without it, in the one argument that is a `Cache` or `CachedConnection` |
 /// | `skip("trace_id", "self")` | arguments and type parameters that what it returns does not depend on |
 /// | `stale_while_revalidate = "30s"`, `stale_if_error = "10m"` | as on an entity |
+/// | `refresh_early` | the answer is computed anew before its time is over, by one caller; the others are served what is there |
 ///
 /// The argument with the cache is no part of the key. `invalidate_tag("shop.prices.price:*")` makes all
 /// answers of the function `shop::prices::price` misses, if it has no `key`.

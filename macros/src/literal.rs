@@ -28,6 +28,20 @@ pub(crate) fn count(meta: &Meta, example: &str) -> syn::Result<u64> {
     }
 }
 
+/// The number of `name = 1.5`, which must be above 0.
+pub(crate) fn factor(meta: &Meta, example: &str) -> syn::Result<f64> {
+    let wanted = || format!("a number above 0: `{example}`");
+    let (number, span) = match value(meta) {
+        Some(Lit::Int(number)) if number.suffix().is_empty() => (number.base10_parse(), number.span()),
+        Some(Lit::Float(number)) if number.suffix().is_empty() => (number.base10_parse(), number.span()),
+        _ => return Err(expected(meta, &wanted())),
+    };
+    match number {
+        Ok(number) if number > 0.0 && f64::is_finite(number) => Ok(number),
+        _ => Err(syn::Error::new(span, format!("expected {}", wanted()))),
+    }
+}
+
 /// The strings of `name("...", "...")`, of which there must be at least one.
 pub(crate) fn strings(meta: &Meta, example: &str) -> syn::Result<Vec<LitStr>> {
     let Meta::List(list) = meta else {

@@ -78,7 +78,7 @@ impl CachedBy for DatabaseConnection {
 pub(super) mod sealed {
     use std::future::Future;
 
-    use crate::schema::Knowledge;
+    use crate::{CachedConnection, schema::Knowledge};
 
     pub trait Sealed {
         /// What is known of the schema.
@@ -94,6 +94,9 @@ pub(super) mod sealed {
         fn source(&self) -> &Self {
             self
         }
+
+        /// The same connection, for work that goes on when the caller is gone.
+        fn on_its_own(&self) -> Option<CachedConnection>;
     }
 }
 
@@ -113,6 +116,10 @@ impl sealed::Sealed for CachedConnection {
     fn source(&self) -> &Self {
         self.primary.as_deref().unwrap_or(self)
     }
+
+    fn on_its_own(&self) -> Option<CachedConnection> {
+        Some(self.clone())
+    }
 }
 
 impl sealed::Sealed for CachedTransaction {
@@ -125,6 +132,10 @@ impl sealed::Sealed for CachedTransaction {
     }
 
     fn session(&self) -> Option<&str> {
+        None
+    }
+
+    fn on_its_own(&self) -> Option<CachedConnection> {
         None
     }
 }

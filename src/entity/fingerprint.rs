@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, EntityTrait, IdenStatic, Iterable, ModelTrait};
 
 /// Version of everything that decides how bytes in the store are read: entry header, row codec,
 /// query hash. A change of any of them raises it, which makes every older entry unreachable.
-pub(crate) const FORMAT: u8 = 3;
+pub(crate) const FORMAT: u8 = 4;
 
 /// Eight hexadecimal digits that change when an entity's columns, types or nullability, or the
 /// crate's own format change.

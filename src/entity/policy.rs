@@ -146,6 +146,7 @@ pub struct EntityPolicy {
     pub(crate) negative_ttl: Option<TtlSpec>,
     pub(crate) stale_while_revalidate: Option<TtlSpec>,
     pub(crate) stale_if_error: Option<TtlSpec>,
+    pub(crate) refresh_early: f64,
     pub(crate) namespace: Option<&'static str>,
     pub(crate) tags: Vec<TagTemplate>,
     pub(crate) index: Vec<&'static str>,
@@ -192,6 +193,15 @@ impl EntityPolicy {
     #[must_use]
     pub fn stale_if_error(mut self, grace: impl Into<TtlSpec>) -> Self {
         self.stale_if_error = Some(grace.into());
+        self
+    }
+
+    /// Load rows and lists anew before their time is over, in the background, so that what is read often
+    /// does not expire under its readers; see
+    /// [`CachedSelect::refresh_early`](crate::CachedSelect::refresh_early). Zero, the default: not at all.
+    #[must_use]
+    pub fn refresh_early(mut self, beta: f64) -> Self {
+        self.refresh_early = beta;
         self
     }
 

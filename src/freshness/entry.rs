@@ -16,7 +16,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Question,
+    Early, Question, Reach,
     packing::{Packed, Packing, Wrap},
     rules,
 };
@@ -51,6 +51,8 @@ pub(crate) struct Header<'a> {
     pub(crate) until: u64,
     /// Whether it is kept beyond that, for those who may be served it then.
     pub(crate) outlives: bool,
+    /// How long its load took, in microseconds; zero if nobody wanted to know.
+    pub(crate) took: u64,
     /// Bytes of the payload before it was compressed; zero if it was not.
     pub(crate) length: u64,
     /// The number of the key that the payload is encrypted with; zero if it is not.
@@ -70,6 +72,8 @@ pub(crate) struct Entry<'a> {
     pub(crate) until: u64,
     /// Whether it is kept beyond that, for those who may be served it then.
     pub(crate) outlives: bool,
+    /// How long its load took; zero if nobody will ask.
+    pub(crate) took: Duration,
     /// The life of the store in which its stamps were taken.
     pub(crate) incarnation: u64,
     /// The tags every reader of this key asks for, and the stamp taken from each; `None` where
@@ -88,6 +92,7 @@ pub(crate) struct Decoded {
     pub(crate) kind: PayloadKind,
     until: u64,
     outlives: bool,
+    took: Duration,
     incarnation: u64,
     stamps: Vec<u64>,
     more: Vec<(TagKey, u64)>,
@@ -103,6 +108,7 @@ impl Entry<'_> {
             asked: self.shape.0,
             until: self.until,
             outlives: self.outlives,
+            took: u64::try_from(self.took.as_micros()).unwrap_or(u64::MAX),
             length: packed.length,
             sealed_with: packed.key,
             stamps: self.stamps.iter().map(|s| s.map_or(0, Stamp::get).to_le_bytes()).collect(),
@@ -199,6 +205,7 @@ impl Decoded {
             kind: header.kind,
             until: header.until,
             outlives: header.outlives,
+            took: Duration::from_micros(header.took),
             incarnation: u64::from_le_bytes(header.incarnation),
             stamps: header.stamps.iter().map(|s| u64::from_le_bytes(*s)).collect(),
             more: header
@@ -220,6 +227,16 @@ impl Decoded {
     pub(crate) fn late_by(&self, now: SystemTime) -> Option<(Duration, u64)> {
         let now = since_1970(now);
         (self.outlives && now >= self.until).then(|| (Duration::from_millis(now - self.until), self.until))
+    }
+
+    /// Is it to be loaded anew before its time is over? That load is known by when it would be.
+    pub(crate) fn is_due(&self, early: Option<Early>, now: SystemTime) -> Option<u64> {
+        early?.is_due(self.took, self.left(now)).then_some(self.until)
+    }
+
+    /// How far from its end it is loaded anew.
+    pub(crate) fn reach(&self, early: Option<Early>) -> Reach {
+        early.map(|early| early.reach(self.took)).unwrap_or_default()
     }
 
     /// How much of its time is left, by the clock of whoever filled it.
@@ -304,6 +321,7 @@ mod tests {
             kind: PayloadKind::Rows,
             until: 5,
             outlives: false,
+            took: Duration::ZERO,
             incarnation: 7,
             shape: Shape::of(&asked),
             stamps: &stamps,
@@ -351,6 +369,7 @@ mod tests {
             kind: PayloadKind::Rows,
             until: 5,
             outlives: false,
+            took: Duration::ZERO,
             incarnation: 7,
             shape: Shape::of(&asked),
             stamps: &stamps,
@@ -359,16 +378,17 @@ mod tests {
             wrap: AS_IT_IS,
         };
         let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
-        // What format 3 writes. Should this change, raise FORMAT and keep the old text as one that is
+        // What format 4 writes. Should this change, raise FORMAT and keep the old text as one that is
         // a miss.
         assert_eq!(
             hex(&entry.encode(&key, &packing()).unwrap()),
-            "53430378e7f57301070000000000000088680accf40bd19c050000000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77"
+            "5343046031d43d01070000000000000088680accf40bd19c05000000000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77"
         );
-        // Formats 1 and 2.
+        // Formats 1, 2 and 3.
         for old in [
             "534301f616700701070000000000000088680accf40bd19c000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77",
             "53430228e93e6c01070000000000000088680accf40bd19c05000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77",
+            "53430378e7f57301070000000000000088680accf40bd19c050000000301000000000000000200000000000000000000000000000001066e733a753a780300000000000000726f77",
         ] {
             let bytes = |at| u8::from_str_radix(&old[at..at + 2], 16).unwrap();
             let old: Vec<u8> = (0..old.len()).step_by(2).map(bytes).collect();
@@ -426,6 +446,7 @@ mod tests {
                 kind: PayloadKind::Rows,
                 until: 5,
                 outlives: false,
+                took: Duration::ZERO,
                 incarnation: 7,
                 shape: Shape::of(&asked),
                 stamps: &stamps,

@@ -7,14 +7,16 @@
 use std::{
     future::Future,
     sync::{Arc, atomic::AtomicU64},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use super::{
-    Bypass, Fetched, Grace, Loaded, Look, Outcome, Packing, PayloadKind, Question, Stamps, Writing,
+    Bypass, Detached, Fetched, Grace, Loaded, Look, Outcome, Packing, Payload, PayloadKind, Question, Stamps,
+    Writing,
+    early::Refreshes,
     fill::backing,
     flight::{Boarding, Flights, Landing, Leader, landed},
     hints::Hints,
@@ -23,7 +25,7 @@ use super::{
     purge::PurgeQueue,
 };
 use crate::{
-    near::Near,
+    near::{Backing, Near},
     observe::Traffic,
     store::{EntryKey, Store},
 };
@@ -62,7 +64,8 @@ pub(crate) struct Freshness {
     /// Answers in memory, if any are kept.
     pub(super) near: Option<Near>,
     pub(crate) traffic: Traffic,
-    flights: Arc<Flights>,
+    pub(super) flights: Arc<Flights>,
+    pub(super) refreshes: Refreshes,
 }
 
 impl Freshness {
@@ -76,7 +79,8 @@ impl Freshness {
     ) -> Self {
         let (hints, flights) = (Hints::new(), Flights::new());
         let (checks, traffic) = (Checks::default(), Traffic::default());
-        Self { store, hints, queue, runtime, writing, reading, checks, near, traffic, flights }
+        let refreshes = Refreshes::default();
+        Self { store, hints, queue, runtime, writing, reading, checks, near, traffic, flights, refreshes }
     }
 
     pub(crate) fn store(&self) -> &Arc<dyn Store> {
@@ -105,15 +109,43 @@ impl Freshness {
         L: FnOnce() -> F,
         F: Future<Output = Result<Loaded<T>, E>>,
     {
+        self.fetch_or_detach(question, decode, load, || None).await
+    }
+
+    /// The same. What is to be loaded before its time is over, or is served past it, is loaded in the
+    /// background, as `detached` says; if that is nothing, by `load`, for which this caller waits.
+    pub(crate) async fn fetch_or_detach<T, E, L, F>(
+        self: &Arc<Self>,
+        question: &Question,
+        decode: impl Fn(PayloadKind, &Bytes) -> Option<T>,
+        load: L,
+        detached: impl FnOnce() -> Option<Detached>,
+    ) -> Result<Fetched<T>, E>
+    where
+        L: FnOnce() -> F,
+        F: Future<Output = Result<Loaded<T>, E>>,
+    {
         let mut failed_flights = 0;
         let mut question = question;
         loop {
             let stamps = match self.look(question).await {
-                Look::Hit { kind, payload, backing } => match decode(kind, &payload) {
+                Look::Hit { kind, payload, backing, early } => match decode(kind, &payload) {
                     Some(value) if self.is_sampled() => {
                         return Ok(self.verify(question, (kind, &payload), value, load).await);
                     }
-                    Some(value) => return Ok(Fetched { value, outcome: Outcome::Hit, backing }),
+                    Some(value) => match early {
+                        None => return Ok(Fetched { value, outcome: Outcome::Hit, backing }),
+                        Some(early) => match detached() {
+                            Some(work) => {
+                                self.refresh(question, *early, work);
+                                return Ok(Fetched { value, outcome: Outcome::Hit, backing });
+                            }
+                            None => {
+                                let (stamps, late) = *early;
+                                return self.fetch_late(question, stamps, (value, late), decode, load).await;
+                            }
+                        },
+                    },
                     // Not readable: load it anew under a flight of its own.
                     None => return self.refill(question, load).await,
                 },
@@ -126,6 +158,11 @@ impl Freshness {
                 },
                 Look::Late { kind, payload, stamps, late } => match decode(kind, &payload) {
                     Some(value) => {
+                        let nobody_waits = question.early.is_some() && late.by < question.grace.revalidate;
+                        if let Some(work) = nobody_waits.then(detached).flatten() {
+                            self.refresh(question, (stamps, late), work);
+                            return Ok(Fetched::passing(value, Outcome::Hit));
+                        }
                         return self.fetch_late(question, stamps, (value, late), decode, load).await;
                     }
                     None => return self.refill(question, load).await,
@@ -177,7 +214,7 @@ impl Freshness {
         }
     }
 
-    /// There is an entry whose time is over, and which no write has purged. One caller loads it anew;
+    /// There is an entry whose time is over, or soon will be, and which no write has purged. One caller loads it anew;
     /// the others are served what is there, if they may be. It is also served if the load fails.
     async fn fetch_late<T, E, L, F>(
         self: &Arc<Self>,
@@ -191,11 +228,11 @@ impl Freshness {
         L: FnOnce() -> F,
         F: Future<Output = Result<Loaded<T>, E>>,
     {
-        let Grace { revalidate, on_error } = question.grace;
-        // Not the flight that brought it, which may still be joined.
-        let mut flight = stamps.flight(question);
-        flight.push(late.since);
-        let boarding = self.flights.board(&question.key, &flight);
+        let Grace { revalidate, on_error } = match late.early {
+            true => Grace { revalidate: Duration::MAX, on_error: Duration::MAX },
+            false => question.grace,
+        };
+        let boarding = self.flights.board(&question.key, &late.flight(question, &stamps));
         let leader = match boarding {
             Boarding::Follow(_) if late.by < revalidate => {
                 return Ok(Fetched::passing(value, Outcome::Hit));
@@ -214,7 +251,17 @@ impl Freshness {
             },
             Boarding::Lead(leader) => Some(leader),
         };
-        match self.lead(question, stamps, leader, load).await {
+        // Of what is still in its time, all processes are served while one of them does it.
+        let claimed = match late.early {
+            true => match self.claim(question, &stamps, late).await {
+                Some(held) => Some(held),
+                None => return Ok(Fetched::passing(value, Outcome::Hit)),
+            },
+            false => None,
+        };
+        let result = self.lead(question, stamps, leader, load).await;
+        drop(claimed);
+        match result {
             Err(_) if late.by < on_error => Ok(Fetched::passing(value, Outcome::Hit)),
             result => result,
         }
@@ -245,6 +292,7 @@ impl Freshness {
         L: FnOnce() -> F,
         F: Future<Output = Result<Loaded<T>, E>>,
     {
+        let began = Instant::now();
         let Loaded { value, payload } = match load().await {
             Ok(loaded) => loaded,
             Err(error) => {
@@ -254,6 +302,21 @@ impl Freshness {
                 return Err(error);
             }
         };
+        let took = began.elapsed();
+        let payload = payload.map(|payload| Payload { took, ..payload });
+        let backing = self.keep(question, stamps, payload, leader).await;
+        Ok(Fetched { value, outcome: Outcome::Miss, backing })
+    }
+
+    /// Hands what was loaded to those who wait, and to the store. What keeps it right, if it may be kept
+    /// in memory.
+    pub(super) async fn keep(
+        self: &Arc<Self>,
+        question: &Question,
+        stamps: Stamps,
+        payload: Option<Payload>,
+        leader: Option<Leader>,
+    ) -> Option<Backing> {
         let payload = payload.filter(|payload| {
             let learned = question.expected.is_some() && !stamps.cover(&payload.more);
             if learned {
@@ -273,7 +336,7 @@ impl Freshness {
                 }
             }
         }
-        Ok(Fetched { value, outcome: Outcome::Miss, backing })
+        backing
     }
 
     /// Flights to these entries can no longer be joined: the entries are to go.
@@ -319,8 +382,14 @@ mod tests {
 
     fn loaded(row: Option<&'static str>) -> Loaded<Option<&'static str>> {
         let kind = if row.is_some() { PayloadKind::Rows } else { PayloadKind::Missing };
-        let payload =
-            Payload { kind, bytes: Vec::new(), more: Vec::new(), depends_on_family: false, at_most: None };
+        let payload = Payload {
+            kind,
+            bytes: Vec::new(),
+            more: Vec::new(),
+            depends_on_family: false,
+            at_most: None,
+            took: Duration::ZERO,
+        };
         Loaded { value: row, payload: Some(payload) }
     }
 

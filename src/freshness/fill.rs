@@ -24,7 +24,10 @@ use crate::{
 /// How long a landed flight can still be joined. A reader may have asked the store just before
 /// the entry was there and be scheduled just after; it saw the same stamps, so what the flight
 /// brought is as good for it as the entry.
-const LINGER: Duration = Duration::from_millis(250);
+pub(super) const LINGER: Duration = Duration::from_millis(250);
+
+/// The shortest load that an entry remembers.
+const SHORTEST: Duration = Duration::from_micros(1);
 
 /// A stamp that an entry depends on, and how long it has to live for that.
 pub(super) type Needed = (TagKey, Stamp, Duration);
@@ -177,6 +180,7 @@ impl Freshness {
             kind: payload.kind,
             until,
             outlives: !grace.is_zero(),
+            took: remembered(question, payload.took),
             incarnation: stamps.incarnation,
             shape: question.shape,
             stamps: &depends,
@@ -312,6 +316,14 @@ fn depends(question: &Question, stamps: &Stamps, payload: &Payload) -> Vec<Optio
     stamps.asked.iter().enumerate().map(depends).collect()
 }
 
+/// How long a load took, if somebody will ask and it is known.
+fn remembered(question: &Question, took: Duration) -> Duration {
+    match question.early {
+        Some(_) if !took.is_zero() => took.max(SHORTEST),
+        _ => Duration::ZERO,
+    }
+}
+
 /// What keeps an answer right that was loaded under these stamps. `None` for one whose content names
 /// tags: their stamps may only be known later.
 pub(super) fn backing(question: &Question, stamps: &Stamps, payload: &Payload) -> Option<Backing> {
@@ -320,11 +332,15 @@ pub(super) fn backing(question: &Question, stamps: &Stamps, payload: &Payload) -
         return None;
     }
     let depends = question.tags.iter().zip(depends(question, stamps, payload));
+    let life = if missing { question.negative_ttl } else { question.ttl };
+    let early = question.early;
     Some(Backing {
         depends: depends.filter_map(|(tag, stamp)| Some((tag.clone(), stamp?))).collect(),
         incarnation: stamps.incarnation,
         moment: stamps.moment,
-        life: if missing { question.negative_ttl } else { question.ttl },
+        // No longer than the entry, if who reads it here is to have it loaded anew before it ends.
+        life: if early.is_some() { life - life / 10 } else { life },
+        reach: early.map(|early| early.reach(remembered(question, payload.took))).unwrap_or_default(),
         kind: payload.kind,
         payload: payload.bytes.clone().into(),
     })

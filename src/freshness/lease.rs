@@ -56,6 +56,21 @@ impl Drop for Held {
 }
 
 impl Freshness {
+    /// The lease, if nobody has it. One round trip.
+    pub(super) async fn lease_at_once(
+        self: &Arc<Self>,
+        question: &Question,
+        flight: &[u64],
+        life: Duration,
+    ) -> Option<Held> {
+        let (key, mine) = (lease_key(question, flight), Stamp::fresh());
+        let probe = [TagProbe { key, propose: Some((mine, life)) }];
+        let found = self.store.read(&[], &probe).await.ok()?;
+        let [TagProbe { key, .. }] = probe;
+        let ours = matches!(found.tags.first(), Some(TagState::Stamp(holder)) if *holder == mine);
+        ours.then(|| Held { freshness: self.clone(), key, stamp: mine })
+    }
+
     /// Waits until the entry is there, or until it is for this process to load it. One round trip if
     /// nobody has the lease; then one for each look, ever more rarely.
     pub(super) async fn take_lease(self: &Arc<Self>, question: &Question, stamps: &Stamps) -> Lease {
@@ -64,7 +79,7 @@ impl Freshness {
             return Lease::Ours(None);
         }
         let flight = stamps.flight(question);
-        let key = TagKey::from_full(format!("{}~lease.{:016x}", question.key.as_str(), folded(&flight)));
+        let key = lease_key(question, &flight);
         let mine = Stamp::fresh();
         let probe = [TagProbe { key, propose: Some((mine, patience)) }];
         let since = Instant::now();
@@ -97,6 +112,10 @@ impl Freshness {
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
+}
+
+fn lease_key(question: &Question, flight: &[u64]) -> TagKey {
+    TagKey::from_full(format!("{}~lease.{:016x}", question.key.as_str(), folded(flight)))
 }
 
 /// One number for all stamps, the same in every process.

@@ -39,6 +39,17 @@ pub(crate) struct Late {
     pub(super) by: Duration,
     /// Since when, as the entry says.
     pub(super) since: u64,
+    /// It is not over yet: the entry is to be loaded anew before.
+    pub(super) early: bool,
+}
+
+impl Late {
+    /// What the load of it anew is known by; not the one that brought it, which may still be joined.
+    pub(super) fn flight(self, question: &Question, stamps: &Stamps) -> Vec<u64> {
+        let mut flight = stamps.flight(question);
+        flight.push(self.since);
+        flight
+    }
 }
 
 /// What looking found for one question.
@@ -48,6 +59,8 @@ pub(crate) enum Look {
         payload: Bytes,
         /// What keeps it right, if answers are kept in memory.
         backing: Option<Backing>,
+        /// It is to be loaded anew before its time is over, under these stamps.
+        early: Option<Box<(Stamps, Late)>>,
     },
     Miss(Stamps),
     /// An entry whose time is over, and which no write has purged.
@@ -169,11 +182,12 @@ impl Freshness {
         }
         let now = SystemTime::now();
         // A purge that failed while we were asking has left its tags in the queue.
-        if entry.late_by(now).is_some() || self.queue.holds_back(question.tags.iter().chain(entry.more())) {
+        let over = entry.late_by(now).is_some() || entry.is_due(question.early, now).is_some();
+        if over || self.queue.holds_back(question.tags.iter().chain(entry.more())) {
             return None;
         }
         let backing = entry.backing(question, now, known.incarnation, moment);
-        Some(Look::Hit { kind: entry.kind, payload: entry.payload, backing })
+        Some(Look::Hit { kind: entry.kind, payload: entry.payload, backing, early: None })
     }
 
     /// Do the stamps still stand that an answer in memory depends on? One round trip, for those alone.
@@ -273,12 +287,16 @@ impl Freshness {
         let Some((by, since)) = entry.late_by(now) else {
             let backing =
                 how.moment.and_then(|moment| entry.backing(question, now, glance.incarnation, moment));
-            return Look::Hit { kind: entry.kind, payload: entry.payload, backing };
+            let early = entry.is_due(question.early, now).and_then(|since| {
+                let stamps = self.stamps(question, glance, how).ok()?;
+                Some(Box::new((stamps, Late { by: Duration::ZERO, since, early: true })))
+            });
+            return Look::Hit { kind: entry.kind, payload: entry.payload, backing, early };
         };
         let Decoded { kind, payload, .. } = entry;
         match self.stamps(question, glance, how) {
             Ok(stamps) if by < question.grace.longest() => {
-                Look::Late { kind, payload, stamps, late: Late { by, since } }
+                Look::Late { kind, payload, stamps, late: Late { by, since, early: false } }
             }
             Ok(stamps) => Look::Miss(stamps),
             Err(reason) => Look::Bypass(reason),
@@ -365,6 +383,7 @@ impl Decoded {
             incarnation,
             moment,
             life,
+            reach: self.reach(question.early),
             kind: self.kind,
             payload: self.payload.clone(),
         })

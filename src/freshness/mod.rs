@@ -8,6 +8,7 @@
 //! What this keeps and what it does not is written in `docs/contract.md`; the keys are in
 //! `docs/keys-and-tags.md`.
 
+mod early;
 mod entry;
 mod fetch;
 mod fill;
@@ -26,6 +27,7 @@ mod ticket;
 mod verify;
 mod write_through;
 
+pub(crate) use early::{Detached, Early, Reach};
 #[cfg(feature = "cli")]
 pub(crate) use entry::{Damage, Opened, since_1970};
 pub(crate) use entry::{Decoded, Entry, PayloadKind, Shape};

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PayloadKind, entry::Shape, packing::Wrap};
+use super::{Early, PayloadKind, entry::Shape, packing::Wrap};
 use crate::{
     near::Backing,
     store::{EntryKey, Stamp, TagKey},
@@ -36,6 +36,8 @@ pub(crate) struct Question {
     pub(crate) negative_ttl: Duration,
     /// What may be done with an entry whose time is over, and which no write has purged.
     pub(crate) grace: Grace,
+    /// Whether a valid entry is loaded anew before its time is over.
+    pub(crate) early: Option<Early>,
     /// Do not look, load and refill.
     pub(crate) fresh: bool,
     /// How its entry is packed.
@@ -70,6 +72,17 @@ pub(crate) struct Terms {
 }
 
 impl Question {
+    /// With a lot that was drawn before, if one was.
+    pub(crate) fn with_luck(mut self, luck: Option<f64>) -> Self {
+        if let Some(luck) = luck {
+            self.early = self.early.map(|early| early.with(luck));
+            if let Some(terms) = &mut self.terms {
+                terms.otherwise.early = self.early;
+            }
+        }
+        self
+    }
+
     /// Is it one row by its key? Its answer has one order.
     pub(super) fn is_one_row(&self) -> bool {
         !self.only_if_missing.is_empty()
@@ -88,6 +101,7 @@ impl Question {
             ttl: Duration::from_secs(60),
             negative_ttl: Duration::from_secs(60),
             grace: Grace::default(),
+            early: None,
             fresh: false,
             wrap,
             terms: None,
@@ -118,6 +132,8 @@ pub(crate) struct Payload {
     pub(crate) depends_on_family: bool,
     /// The content says that it lives no longer than that.
     pub(crate) at_most: Option<Duration>,
+    /// How long the load took; zero if nobody will ask.
+    pub(crate) took: Duration,
 }
 
 /// Why a read did not use the cache.

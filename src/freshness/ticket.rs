@@ -101,7 +101,8 @@ impl Freshness {
         self.traffic.reset();
         let PurgeQueue { delayed, unguarded, lapsed, .. } = &*self.queue;
         let Checks { turn: _, verified, overtaken, stale } = &self.checks;
-        for counter in [delayed, unguarded, lapsed, verified, overtaken, stale] {
+        let counters = [delayed, unguarded, lapsed, verified, overtaken, stale];
+        for counter in counters.into_iter().chain(self.refreshes.counts()) {
             counter.store(0, Ordering::Relaxed);
         }
     }

@@ -26,6 +26,9 @@ pub struct InspectedEntry {
     pub until: u64,
     /// Whether it is kept beyond that, for those who may be served it then.
     pub outlives: bool,
+    /// How long its load took; zero if nobody wanted to know (see
+    /// [`refresh_early`](crate::EntityPolicy::refresh_early)).
+    pub took: Duration,
     /// The life of the store in which it was made; zero if the store did not tell.
     pub incarnation: u64,
     /// Bytes of the payload before it was compressed; `None` if it was not.
@@ -132,6 +135,7 @@ impl InspectedEntry {
             },
             until: header.until,
             outlives: header.outlives,
+            took: Duration::from_micros(header.took),
             incarnation: u64::from_le_bytes(header.incarnation),
             uncompressed: (header.length != 0).then_some(header.length),
             encrypted_with: (header.sealed_with != 0).then_some(header.sealed_with),

@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use super::Near;
 use crate::{
     clock,
-    freshness::PayloadKind,
+    freshness::{PayloadKind, Reach},
     observe::TableCounters,
     store::{Stamp, TagKey},
 };
@@ -30,6 +30,8 @@ pub(crate) struct Backing {
     pub(crate) moment: u64,
     /// How long the answer may be kept.
     pub(crate) life: Duration,
+    /// How far from the end of that it is loaded anew.
+    pub(crate) reach: Reach,
     pub(crate) kind: PayloadKind,
     pub(crate) payload: Bytes,
 }
@@ -47,6 +49,8 @@ pub(crate) struct Held {
     moment: AtomicU64,
     /// As [`clock::now`] counts.
     pub(super) until: u64,
+    /// From then on each hit draws whether it is to be loaded anew.
+    draws_from: u64,
     /// How often the schema may have changed before the question was put.
     pub(crate) schema: u64,
     pub(super) slots: SmallVec<[u32; 4]>,
@@ -55,6 +59,7 @@ pub(crate) struct Held {
     pub(super) weight: u64,
     pub(crate) incarnation: u64,
     pub(crate) depends: Box<[(TagKey, Stamp)]>,
+    reach: Reach,
 }
 
 impl Held {
@@ -65,11 +70,14 @@ impl Held {
         schema: u64,
         counters: Arc<TableCounters>,
     ) -> Self {
-        let Backing { depends, incarnation, moment, life, payload, .. } = backing;
+        let Backing { depends, incarnation, moment, life, reach, payload, .. } = backing;
         let tags: u64 = depends.iter().map(|(tag, _)| tag.as_str().len() as u64).sum();
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let until = clock::now().saturating_add(nanos(life));
         Self {
             moment: AtomicU64::new(moment),
-            until: clock::now().saturating_add(u64::try_from(life.as_nanos()).unwrap_or(u64::MAX)),
+            until,
+            draws_from: reach.most().map_or(u64::MAX, |most| until.saturating_sub(nanos(most))),
             schema,
             slots: near.slots(depends.iter().map(|(tag, _)| tag)),
             value,
@@ -78,7 +86,16 @@ impl Held {
             weight: 2 * payload.len() as u64 + tags,
             incarnation,
             depends: depends.into(),
+            reach,
         }
+    }
+
+    /// Is it to be loaded anew? The lot that says so.
+    pub(crate) fn draw(&self, now: u64) -> Option<f64> {
+        if now < self.draws_from {
+            return None;
+        }
+        self.reach.draw(Duration::from_nanos(self.until.saturating_sub(now)))
     }
 
     pub(crate) fn value(&self) -> &Kept {

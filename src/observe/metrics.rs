@@ -10,7 +10,7 @@ use super::{CacheStats, TableStats, latency::Tally};
 use crate::{Cache, store::StoreState};
 
 /// Name, unit, what it is. The same list is in `docs/operations.md`.
-const COUNTERS: [(&str, Unit, &str); 13] = [
+const COUNTERS: [(&str, Unit, &str); 15] = [
     ("seacache_reads_total", Unit::Count, "Cached reads, by table and by how they were answered."),
     ("seacache_writes_total", Unit::Count, "Writes that purged, by table."),
     ("seacache_purges_total", Unit::Count, "Purges, by what they were made for."),
@@ -32,6 +32,12 @@ const COUNTERS: [(&str, Unit, &str); 13] = [
         Unit::Count,
         "Hits that differed from the database although no write explains it.",
     ),
+    (
+        "seacache_refreshed_early_total",
+        Unit::Count,
+        "Entries that were loaded anew before their time was over.",
+    ),
+    ("seacache_refreshes_failed_total", Unit::Count, "Loads for that which failed."),
     (
         "seacache_not_stored_total",
         Unit::Count,
@@ -176,7 +182,7 @@ fn outcomes(table: &TableStats) -> [(&'static str, u64); 6] {
     ]
 }
 
-fn counters(stats: &CacheStats) -> [(&'static str, u64); 10] {
+fn counters(stats: &CacheStats) -> [(&'static str, u64); 12] {
     [
         ("seacache_namespace_purges_total", stats.namespace_purges),
         ("seacache_delayed_purges_total", stats.delayed_purges),
@@ -184,6 +190,8 @@ fn counters(stats: &CacheStats) -> [(&'static str, u64); 10] {
         ("seacache_lapsed_barriers_total", stats.lapsed_barriers),
         ("seacache_verified_total", stats.verified_hits),
         ("seacache_stale_total", stats.stale_hits),
+        ("seacache_refreshed_early_total", stats.refreshed_early),
+        ("seacache_refreshes_failed_total", stats.refreshes_failed),
         ("seacache_not_stored_total", stats.not_stored),
         ("seacache_stored_entries_total", stats.stored_entries),
         ("seacache_stored_bytes_total", stats.stored_bytes),

@@ -71,6 +71,11 @@ pub struct CacheStats {
     pub verified_hits: u64,
     /// Of those, hits that differed from it although no write explains it. Should stay zero for ever.
     pub stale_hits: u64,
+    /// Entries that were loaded anew before their time was over, while their readers were served; see
+    /// [`CachedSelect::refresh_early`](crate::CachedSelect::refresh_early). They are not among the reads.
+    pub refreshed_early: u64,
+    /// Such loads that failed. The entries stay what they were.
+    pub refreshes_failed: u64,
     /// Answers in this process's memory now, see [`CacheBuilder::near`](crate::CacheBuilder::near).
     pub near_answers: u64,
     /// About how many bytes they take.

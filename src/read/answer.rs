@@ -1,46 +1,53 @@
 //! The answer to a read: from memory, from the store or by its load, counted, and said in tracing.
 
-use std::{future::Future, sync::Arc};
+use std::sync::Arc;
 
 use sea_orm::DbErr;
 
 use super::{
     codec::{Codec, Share, decode, encode},
-    near::{at_hand, keep, on_proof},
+    load::Load,
+    near::{InMemory, at_hand, keep, on_proof},
     question::{Reader, Request, entity_of, label},
 };
 use crate::{
-    ReadThrough, clock,
+    Cache, ReadThrough, clock,
+    connection::Sealed as _,
     entity::EntityDescriptor,
-    freshness::{Bypass, Fetched, Loaded, Outcome, Question},
+    freshness::{Bypass, Detached, Fetched, Loaded, Outcome, Payload, Question},
     near::Spot,
 };
 
 /// Answers a statement. `spot` is where the answer is in memory, if it may be there.
-pub(super) async fn answer<C, D, L, F>(
+pub(super) async fn answer<C, D>(
     db: &D,
     spot: Option<Spot<'_>>,
     request: Request<'_>,
-    load: L,
+    load: impl Load<C::Value>,
 ) -> Result<C::Shared, DbErr>
 where
     C: Codec,
     D: ReadThrough,
-    L: FnOnce() -> F,
-    F: Future<Output = Result<C::Value, DbErr>>,
 {
     let there = spot.as_ref().filter(|_| !request.options.fresh);
-    if let Some(value) = there.and_then(|spot| at_hand::<C>(db, spot)) {
-        return Ok(value);
+    let mut luck = None;
+    match there.map_or(InMemory::Nothing, |spot| at_hand::<C>(db, spot)) {
+        InMemory::Answer(value) => return Ok(value),
+        InMemory::Due(lot) => luck = Some(lot),
+        InMemory::Nothing => {}
     }
     // In a box, so that an answer from memory does not carry the space for all that follows.
     Box::pin(async {
         let cache = db.cache();
         let schema = db.schema_mark(clock::now());
         if let (Some(spot), Some(schema)) = (there, schema)
-            && let Some(value) = on_proof::<C>(db, spot, schema).await
+            && luck.is_none()
         {
-            return Ok(value);
+            match on_proof::<C>(db, spot, schema).await {
+                InMemory::Answer(value) => return Ok(value),
+                InMemory::Due(lot) => luck = Some(lot),
+                InMemory::Nothing => {}
+            }
         }
         let analysis = cache.inner.analyse(db.get_database_backend(), &request.statement.sql);
         let entity = request.entity.clone().or_else(|| entity_of(cache, &analysis));
@@ -49,48 +56,41 @@ where
             Ok(reader) => reader.question::<C>(&request, entity.as_ref(), &analysis),
             Err(reason) => Err(reason),
         };
-        settle::<C, _, _, _>(db, (spot.as_ref(), schema), question, (entity.as_ref(), &label), load).await
+        let question = question.map(|question| question.with_luck(luck));
+        settle::<C, _>(db, (spot.as_ref(), schema), question, (entity.as_ref(), &label), load).await
     })
     .await
 }
 
 /// Answers a question, counts that, says it in tracing, and keeps the answer in memory if it may be.
-pub(super) async fn settle<C, D, L, F>(
+pub(super) async fn settle<C, D>(
     db: &D,
     (spot, schema): (Option<&Spot<'_>>, Option<u64>),
     question: Result<Question, Bypass>,
     (entity, label): (Option<&Arc<EntityDescriptor>>, &str),
-    load: L,
+    load: impl Load<C::Value>,
 ) -> Result<C::Shared, DbErr>
 where
     C: Codec,
     D: ReadThrough,
-    L: FnOnce() -> F,
-    F: Future<Output = Result<C::Value, DbErr>>,
 {
     let cache = db.cache();
     let result = match question {
-        Err(reason) => load().await.map(|value| Fetched {
+        Err(reason) => load.load(db.source()).await.map(|value| Fetched {
             value: C::Shared::share(value),
             outcome: Outcome::Bypass(reason),
             backing: None,
         }),
         Ok(question) => {
-            let load = || async {
-                let value = load().await?;
-                // Without a family the answer depends on all user tags, and names none.
-                let tagged = entity.map(|entity| &**entity).filter(|_| question.family.is_some());
-                let payload = match encode::<C>(&value, &cache.inner, tagged) {
-                    Ok(payload) => cache.storable(payload),
-                    Err(error) => {
-                        cache.inner.counters.not_stored.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        tracing::warn!(table = %label, %error, "an answer is not stored");
-                        None
-                    }
-                };
+            // Without a family the answer depends on all user tags, and names none.
+            let tagged = entity.filter(|_| question.family.is_some());
+            let now = || async {
+                let value = load.clone().load(db.source()).await?;
+                let payload = payload::<C>(cache, &value, tagged, label);
                 Ok(Loaded { value: C::Shared::share(value), payload })
             };
-            cache.inner.freshness.fetch(&question, decode::<C>, load).await
+            let apart = || detached::<C>(db, load.clone(), tagged, label);
+            cache.inner.freshness.fetch_or_detach(&question, decode::<C>, now, apart).await
         }
     };
     let counters = cache.inner.counters.table(label);
@@ -107,4 +107,41 @@ where
             Err(error)
         }
     }
+}
+
+/// What is stored of an answer, if it may be.
+fn payload<C: Codec>(
+    cache: &Cache,
+    value: &C::Value,
+    tagged: Option<&Arc<EntityDescriptor>>,
+    label: &str,
+) -> Option<Payload> {
+    match encode::<C>(value, &cache.inner, tagged.map(|entity| &**entity)) {
+        Ok(payload) => cache.storable(payload),
+        Err(error) => {
+            cache.inner.counters.not_stored.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            tracing::warn!(table = %label, %error, "an answer is not stored");
+            None
+        }
+    }
+}
+
+/// The load as it goes on by itself, on a connection of its own; `None` if there is none.
+pub(super) fn detached<C: Codec>(
+    db: &impl ReadThrough,
+    load: impl Load<C::Value>,
+    tagged: Option<&Arc<EntityDescriptor>>,
+    label: &str,
+) -> Option<Detached> {
+    let db = db.on_its_own()?;
+    let (tagged, label) = (tagged.cloned(), label.to_owned());
+    Some(Box::pin(async move {
+        match load.load(db.source()).await {
+            Ok(value) => Some(payload::<C>(db.cache(), &value, tagged.as_ref(), &label)),
+            Err(error) => {
+                tracing::debug!(table = %label, %error, "a load in the background failed");
+                None
+            }
+        }
+    }))
 }

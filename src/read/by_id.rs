@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 use sea_orm::{
@@ -13,15 +14,16 @@ use sea_orm::{
 use smallvec::SmallVec;
 
 use super::{
-    answer::settle,
+    answer::{detached, settle},
     codec::{OneModel, decode, encode, unshare},
-    near::{at_hand, keep, on_proof, spot_of_row},
+    load::ByKey,
+    near::{InMemory, at_hand, keep, on_proof, spot_of_row},
     question::Reader,
 };
 use crate::{
     Cache, ReadThrough, clock,
     entity::{EntityDescriptor, KeyText, value_text},
-    freshness::{Bypass, Fetched, Look, Outcome, Question, Stamps},
+    freshness::{Bypass, Fetched, Look, Outcome, Payload, Question, Stamps},
     near::Spot,
 };
 
@@ -84,11 +86,14 @@ where
         };
         async move {
             let spot = spot_of_row::<Self>(db, &key);
-            if let Some(row) = spot.as_ref().and_then(|spot| at_hand::<OneModel<Self>>(db, spot)) {
-                return Ok(row);
-            }
+            let luck =
+                match spot.as_ref().map_or(InMemory::Nothing, |spot| at_hand::<OneModel<Self>>(db, spot)) {
+                    InMemory::Answer(row) => return Ok(row),
+                    InMemory::Due(luck) => Some(luck),
+                    InMemory::Nothing => None,
+                };
             // In a box, so that a row from memory does not carry the space for all that follows.
-            Box::pin(by_id::<Self, C>(spot, key.to_vec(), db)).await
+            Box::pin(by_id::<Self, C>((spot, luck), key.to_vec(), db)).await
         }
     }
 
@@ -116,7 +121,11 @@ where
 
 impl<E: EntityTrait<Model: Sync>> CachedEntity for E where E::ActiveModel: TryIntoModel<E::Model> {}
 
-async fn by_id<E, C>(spot: Option<Spot<'_>>, key: Vec<Value>, db: &C) -> Result<Option<Arc<E::Model>>, DbErr>
+async fn by_id<E, C>(
+    (spot, mut luck): (Option<Spot<'_>>, Option<f64>),
+    key: Vec<Value>,
+    db: &C,
+) -> Result<Option<Arc<E::Model>>, DbErr>
 where
     E: EntityTrait<Model: Sync>,
     E::ActiveModel: TryIntoModel<E::Model>,
@@ -125,9 +134,13 @@ where
     let cache = db.cache();
     let schema = db.schema_mark(clock::now());
     if let (Some(spot), Some(schema)) = (&spot, schema)
-        && let Some(row) = on_proof::<OneModel<E>>(db, spot, schema).await
+        && luck.is_none()
     {
-        return Ok(row);
+        match on_proof::<OneModel<E>>(db, spot, schema).await {
+            InMemory::Answer(row) => return Ok(row),
+            InMemory::Due(lot) => luck = Some(lot),
+            InMemory::Nothing => {}
+        }
     }
     let entity = cache.inner.registry.entity::<E>();
     let question = match Reader::of(db).await {
@@ -135,15 +148,10 @@ where
         Ok(_) if entity.policy.skip => Err(Bypass::Skipped),
         Ok(reader) => reader.row(&entity, &key).and_then(|question| question.ok_or(Bypass::Uncacheable)),
     };
-    let load = || E::find().filter(any_of::<E>(&[&key])).one(db.source());
-    settle::<OneModel<E>, _, _, _>(
-        db,
-        (spot.as_ref(), schema),
-        question,
-        (Some(&entity), &entity.folded),
-        load,
-    )
-    .await
+    let question = question.map(|question| question.with_luck(luck));
+    let load = ByKey::<E>::new(key);
+    settle::<OneModel<E>, _>(db, (spot.as_ref(), schema), question, (Some(&entity), &entity.folded), load)
+        .await
 }
 
 async fn by_ids<E, C>(keys: Vec<Vec<Value>>, db: &C) -> Result<Vec<Option<E::Model>>, DbErr>
@@ -173,9 +181,9 @@ where
     let mut asked = Vec::new();
     for (position, key) in distinct.iter().enumerate() {
         let spot = spot_of_row::<E>(db, key);
-        match spot.and_then(|spot| at_hand::<OneModel<E>>(db, &spot)) {
-            Some(row) => rows[position] = unshare::<OneModel<E>>(row),
-            None => asked.push(position),
+        match spot.map_or(InMemory::Nothing, |spot| at_hand::<OneModel<E>>(db, &spot)) {
+            InMemory::Answer(row) => rows[position] = unshare::<OneModel<E>>(row),
+            InMemory::Due(_) | InMemory::Nothing => asked.push(position),
         }
     }
     let mut missing: Vec<(usize, Option<(Question, Stamps)>)> = Vec::new();
@@ -189,19 +197,29 @@ where
             let looks = cache.inner.freshness.look_many(&questions).await;
             for ((position, look), question) in asked.into_iter().zip(looks).zip(questions) {
                 match look {
-                    Look::Hit { kind, payload, backing } => match decode::<OneModel<E>>(kind, &payload) {
-                        Some(row) => {
-                            counters.count(Outcome::Hit);
-                            let mut fetched = Fetched { value: row, outcome: Outcome::Hit, backing };
-                            let spot = spot_of_row::<E>(db, &distinct[position]);
-                            keep::<OneModel<E>>(db, spot.as_ref(), schema, &counters, &mut fetched);
-                            rows[position] = unshare::<OneModel<E>>(fetched.value);
+                    Look::Hit { kind, payload, backing, early } => {
+                        match decode::<OneModel<E>>(kind, &payload) {
+                            Some(row) => {
+                                if let Some(early) = early {
+                                    let key = ByKey::<E>::new(distinct[position].clone());
+                                    let tagged = Some(&entity).filter(|_| question.family.is_some());
+                                    let work = detached::<OneModel<E>>(db, key, tagged, &entity.folded);
+                                    if let Some(work) = work {
+                                        cache.inner.freshness.refresh(&question, *early, work);
+                                    }
+                                }
+                                counters.count(Outcome::Hit);
+                                let mut fetched = Fetched { value: row, outcome: Outcome::Hit, backing };
+                                let spot = spot_of_row::<E>(db, &distinct[position]);
+                                keep::<OneModel<E>>(db, spot.as_ref(), schema, &counters, &mut fetched);
+                                rows[position] = unshare::<OneModel<E>>(fetched.value);
+                            }
+                            None => {
+                                counters.count(Outcome::Miss);
+                                missing.push((position, None));
+                            }
                         }
-                        None => {
-                            counters.count(Outcome::Miss);
-                            missing.push((position, None));
-                        }
-                    },
+                    }
                     Look::Miss(stamps) | Look::Late { stamps, .. } => {
                         counters.count(Outcome::Miss);
                         missing.push((position, Some((question, stamps))));
@@ -216,13 +234,15 @@ where
     }
     if !missing.is_empty() {
         let wanted: Vec<_> = missing.iter().map(|(position, _)| &distinct[*position]).collect();
+        let began = Instant::now();
         let loaded = load::<E, C>(&entity, &wanted, db).await?;
+        let took = began.elapsed();
         let mut fills = Vec::new();
         for ((position, fill), row) in missing.into_iter().zip(loaded) {
             if let Some((question, stamps)) = fill
                 && let Some(payload) = payload::<E>(cache, &entity, &row)
             {
-                fills.push((question, stamps, payload));
+                fills.push((question, stamps, Payload { took, ..payload }));
             }
             rows[position] = row;
         }
@@ -247,7 +267,7 @@ pub(crate) fn payload<E>(
     cache: &Cache,
     entity: &Arc<EntityDescriptor>,
     row: &Option<E::Model>,
-) -> Option<crate::freshness::Payload>
+) -> Option<Payload>
 where
     E: EntityTrait<Model: Sync>,
     E::ActiveModel: TryIntoModel<E::Model>,
@@ -315,7 +335,7 @@ fn texts(key: &[Value]) -> Vec<String> {
     key.iter().map(|value| value_text(value).unwrap_or_default()).collect()
 }
 
-fn any_of<E: EntityTrait>(keys: &[&Vec<Value>]) -> Condition {
+pub(super) fn any_of<E: EntityTrait>(keys: &[&Vec<Value>]) -> Condition {
     let columns: Vec<_> = E::PrimaryKey::iter().map(PrimaryKeyToColumn::into_column).collect();
     if let [column] = &columns[..] {
         return Condition::all().add(column.is_in(keys.iter().filter_map(|key| key.first().cloned())));

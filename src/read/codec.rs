@@ -1,6 +1,6 @@
 //! What a query answers, as a payload: which codec writes it is decided by the query's type.
 
-use std::{fmt::Write as _, marker::PhantomData, sync::Arc};
+use std::{fmt::Write as _, marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sea_orm::{EntityTrait, IdenStatic, Iterable, ModelTrait};
@@ -223,7 +223,7 @@ pub(crate) fn encode<C: Codec>(
         return Err(CodecError::NotFaithful);
     }
     let (more, depends_on_family) = content_tags::<C>(value, inner, entity);
-    Ok(Payload { kind, bytes, more, depends_on_family, at_most: None })
+    Ok(Payload { kind, bytes, more, depends_on_family, at_most: None, took: Duration::ZERO })
 }
 
 pub(crate) fn decode<C: Codec>(kind: PayloadKind, payload: &Bytes) -> Option<C::Shared> {

@@ -4,6 +4,7 @@ mod answer;
 mod by_id;
 mod codec;
 mod explain;
+mod load;
 mod near;
 mod page;
 mod question;

@@ -11,9 +11,10 @@ use super::{
 use crate::{
     ReadThrough, clock,
     entity::encode_values,
-    freshness::{Fetched, Outcome},
+    freshness::{Fetched, Freshness, Outcome},
     near::{Held, Spot, Trust, Values},
     observe::TableCounters,
+    store::StoreState,
     watched,
 };
 
@@ -56,19 +57,31 @@ fn key_values(key: &[Value]) -> Option<Values> {
     }
 }
 
+/// What there is in memory.
+pub(super) enum InMemory<T> {
+    Answer(T),
+    /// An answer that is to be loaded anew before its time is over, by this lot: ask the store.
+    Due(f64),
+    Nothing,
+}
+
 /// The answer, if it is in memory and may be served without asking anybody. Nothing is awaited and, but
 /// for packed answers, nothing is copied.
-pub(super) fn at_hand<C: Codec>(db: &impl ReadThrough, spot: &Spot<'_>) -> Option<C::Shared> {
+pub(super) fn at_hand<C: Codec>(db: &impl ReadThrough, spot: &Spot<'_>) -> InMemory<C::Shared> {
     let freshness = &db.cache().inner.freshness;
-    let near = freshness.near()?;
     let now = clock::now();
-    let schema = db.schema_mark(now)?;
-    let held = near.get(spot, now)?;
-    let may = held.schema == schema && near.trust(&held, now) == Trust::Full;
-    if !may || freshness.is_sampled() {
-        return None;
+    let held = freshness.near().zip(db.schema_mark(now)).and_then(|(near, schema)| {
+        let held = near.get(spot, now)?;
+        (held.schema == schema && near.trust(&held, now) == Trust::Full).then_some(held)
+    });
+    let Some(held) = held else { return InMemory::Nothing };
+    if freshness.is_sampled() {
+        return InMemory::Nothing;
     }
-    served::<C>(&held)
+    match due(freshness, &held, now) {
+        Some(luck) => InMemory::Due(luck),
+        None => served::<C>(&held),
+    }
 }
 
 /// The answer, if it is in memory and the store says that its stamps stand. One round trip at most.
@@ -76,23 +89,37 @@ pub(super) async fn on_proof<C: Codec>(
     db: &impl ReadThrough,
     spot: &Spot<'_>,
     schema: u64,
-) -> Option<C::Shared> {
+) -> InMemory<C::Shared> {
     let freshness = &db.cache().inner.freshness;
-    let near = freshness.near()?;
     let now = clock::now();
-    let held = near.get(spot, now).filter(|held| held.schema == schema)?;
-    if near.trust(&held, now) == Trust::Doubt || freshness.is_sampled() {
-        return None;
+    let held = freshness.near().and_then(|near| {
+        let held = near.get(spot, now).filter(|held| held.schema == schema)?;
+        (near.trust(&held, now) != Trust::Doubt).then_some(held)
+    });
+    let Some(held) = held else { return InMemory::Nothing };
+    if freshness.is_sampled() {
+        return InMemory::Nothing;
     }
-    let stands = freshness.prove(&held).await?;
-    if stands { served::<C>(&held) } else { None }
+    if let Some(luck) = due(freshness, &held, now) {
+        return InMemory::Due(luck);
+    }
+    match freshness.prove(&held).await {
+        Some(true) => served::<C>(&held),
+        _ => InMemory::Nothing,
+    }
 }
 
-fn served<C: Codec>(held: &Held) -> Option<C::Shared> {
-    let value = C::Shared::kept(held.value())?;
+/// Is it to be loaded anew? Not while the store is away: memory is all there is then.
+fn due(freshness: &Freshness, held: &Held, now: u64) -> Option<f64> {
+    let luck = held.draw(now)?;
+    (freshness.store().state() == StoreState::Ready).then_some(luck)
+}
+
+fn served<C: Codec>(held: &Held) -> InMemory<C::Shared> {
+    let Some(value) = C::Shared::kept(held.value()) else { return InMemory::Nothing };
     held.counters.count(Outcome::Near);
     tracing::trace!("answered from memory");
-    Some(value)
+    InMemory::Answer(value)
 }
 
 /// Keeps an answer in memory, if something keeps it right.

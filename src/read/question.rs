@@ -9,7 +9,7 @@ use crate::{
     Cache, ReadThrough,
     connection::named,
     entity::{EntityDescriptor, KeyClass, KeyText, TtlSpec, encode_values, value_text},
-    freshness::{Bypass, Grace, Question, Shape, Terms, Wrap},
+    freshness::{Bypass, Early, Grace, Question, Shape, Terms, Wrap},
     keys::KeyHash,
     schema::{Knowledge, Schema},
     statement::{Analysis, Read},
@@ -28,6 +28,7 @@ pub(crate) struct ReadOptions {
     pub(crate) fresh: bool,
     pub(crate) stale_while_revalidate: Option<TtlSpec>,
     pub(crate) stale_if_error: Option<TtlSpec>,
+    pub(crate) refresh_early: Option<f64>,
 }
 
 impl ReadOptions {
@@ -130,6 +131,9 @@ impl<'a> Reader<'a> {
         }
         if let Some(spec) = options.stale_if_error {
             question.grace.on_error = config.ttl(spec);
+        }
+        if let Some(beta) = options.refresh_early {
+            question.early = Early::drawn(beta);
         }
         for tag in options.tags.iter().flat_map(|tag| self.cache.inner.user_tags(tag)) {
             if !question.also.contains(&tag) {
@@ -400,6 +404,7 @@ impl<'a> Reader<'a> {
                 revalidate: or(policy.and_then(|policy| policy.stale_while_revalidate), Duration::ZERO),
                 on_error: or(policy.and_then(|policy| policy.stale_if_error), Duration::ZERO),
             },
+            early: policy.and_then(|policy| Early::drawn(policy.refresh_early)),
             fresh: false,
             wrap: Wrap {
                 compress_above: policy

@@ -27,6 +27,7 @@ mod command_line;
 mod crash;
 mod dependents;
 mod differential;
+mod early_refresh;
 mod explained;
 mod grace;
 mod index_tags;

@@ -63,6 +63,7 @@ mod encrypted {
     use sea_orm_cache::{CacheEntity, CacheError, EncryptionKeys, EntityPolicy};
 
     use super::*;
+    use crate::support::eventually;
 
     /// The customers as a release knows them that keeps them secret.
     mod secret {
@@ -151,6 +152,21 @@ mod encrypted {
                 let shows = bytes.windows(NAME.len()).any(|part| part == NAME.as_bytes());
                 assert!(!shows, "{key} shows the name");
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_encrypted_is_loaded_anew_before_its_time_is_over_too() {
+        for (store, world) in stocked().await {
+            let db = shop(&store, &world, keys()).await;
+            let read = || secret::Entity::find_by_id(1).cached().refresh_early(f64::INFINITY);
+            let name = async || read().one(&db).await.unwrap().unwrap().name;
+            assert_eq!(name().await, NAME);
+            db.cache().ping().await.unwrap();
+            world.database.execute("UPDATE customer SET name = 'renamed'").await;
+            let patience = Duration::from_secs(20);
+            eventually("it was loaded anew", patience, async || name().await == "renamed").await;
+            assert_eq!(db.cache().stats().total.misses, 1, "nobody has waited");
         }
     }
 

@@ -70,8 +70,7 @@ fn without_a_key_all_arguments_but_the_cache_are_in_it() {
 
 #[test]
 fn wrong_attributes_say_what_is_allowed() {
-    let allowed =
-        "`ttl`, `key`, `tags`, `tables`, `cache`, `skip`, `stale_while_revalidate`, `stale_if_error`";
+    let allowed = "`ttl`, `key`, `tags`, `tables`, `cache`, `skip`, `stale_while_revalidate`, `stale_if_error`, `refresh_early`";
     assert_eq!(message!(expire = "1m"), format!("unknown attribute `expire`; `cached_fn` takes {allowed}"));
     assert_eq!(
         message!(tag("a")),

@@ -37,6 +37,13 @@ fn lifetimes_are_durations_or_classes() {
 }
 
 #[test]
+fn how_eagerly_entries_are_refreshed_is_a_number_or_left_to_the_crate() {
+    assert_eq!(policy(quote!(#[cache(refresh_early)])), quote!(.refresh_early(1f64)).to_string());
+    assert_eq!(policy(quote!(#[cache(refresh_early = 1.5)])), quote!(.refresh_early(1.5f64)).to_string());
+    assert_eq!(policy(quote!(#[cache(refresh_early = 2)])), quote!(.refresh_early(2f64)).to_string());
+}
+
+#[test]
 fn several_attributes_add_up() {
     let calls = policy(quote! {
         #[cache(namespace = "catalog-2", purges("report", "top_{{10}}"))]

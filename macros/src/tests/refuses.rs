@@ -15,8 +15,8 @@ const COLUMNS: &str = "fields with a column: `id`, `shelf_id`, `publisher_id`, `
 
 #[test]
 fn unknown_attributes() {
-    let allowed = "`ttl`, `negative_ttl`, `stale_while_revalidate`, `stale_if_error`, `namespace`, `tags`, `index`, `purges`, `purges_on_insert`, \
-                   `purges_on_update`, `purges_on_delete`, `also_writes`, `harmless_triggers`, `precise`, \
+    let allowed = "`ttl`, `negative_ttl`, `stale_while_revalidate`, `stale_if_error`, `refresh_early`, \
+                   `namespace`, `tags`, `index`, `purges`, `purges_on_insert`, `purges_on_update`, `purges_on_delete`, `also_writes`, `harmless_triggers`, `precise`, \
                    `warmup`, `write_through`, `compress_above`, `encrypted`, `skip`";
     assert_eq!(message!(expire = "1m"), format!("unknown attribute `expire`; `cache` takes {allowed}"));
     assert_eq!(
@@ -35,6 +35,11 @@ fn wrong_shapes_say_the_right_one() {
     assert_eq!(message!(index(shelf_id)), "expected strings in quotes: `index(\"shelf_id\")`");
     assert_eq!(message!(tags()), "expected at least one string: `tags(\"publisher:{publisher_id}\")`");
     assert_eq!(message!(skip = true), "expected no value");
+    for message in
+        [message!(refresh_early = 0), message!(refresh_early = "1"), message!(refresh_early = 1.5f32)]
+    {
+        assert_eq!(message, "expected a number above 0: `refresh_early = 1.5`");
+    }
     assert!(message!(warmup = 10).contains("`warmup(limit = 1000"));
     assert!(messages(book(quote!(#[cache = "10m"])))[0].starts_with("expected `#[cache(...)]`"));
 }

@@ -268,6 +268,7 @@ impl ResponseCache {
             more,
             depends_on_family: false,
             at_most: Some(life),
+            took: std::time::Duration::ZERO,
         };
         let payload = self.cache.storable(payload);
         let reason = payload.is_none().then(|| "larger than max_entry_bytes".to_owned());
