@@ -289,7 +289,7 @@ impl Cache {
         let looks = self.inner.freshness.look_many(&questions).await;
         let values = looks.into_iter().map(|look| match look {
             Look::Hit { kind, payload, .. } => {
-                let value = decode_own(kind, &payload);
+                let value = self.decode_own(kind, &payload);
                 counters.count(if value.is_some() { Outcome::Hit } else { Outcome::Miss });
                 value
             }
@@ -434,12 +434,13 @@ impl Cache {
         }
         let question = self.question(key, &options);
         watched::depends(&self.inner.freshness, question.tags.iter().chain(&question.also));
+        let decode = |kind, payload: &Bytes| self.decode_own(kind, payload);
         let load = || async {
             let value = load().await?;
             let payload = self.own_loaded(&value);
             Ok(Loaded { value, payload })
         };
-        match self.inner.freshness.fetch_or_detach(&question, decode_own, load, detached).await {
+        match self.inner.freshness.fetch_or_detach(&question, decode, load, detached).await {
             Ok(fetched) => {
                 counters.count(fetched.outcome);
                 Ok(fetched.value)
@@ -450,6 +451,15 @@ impl Cache {
                 Err(error)
             }
         }
+    }
+
+    /// The value, counted if it cannot be read.
+    fn decode_own<T: DeserializeOwned>(&self, kind: PayloadKind, payload: &Bytes) -> Option<T> {
+        let value = decode_own(kind, payload);
+        if value.is_none() {
+            self.inner.freshness.traffic.unreadable();
+        }
+        value
     }
 
     /// What is stored of a loaded value, if it may be.

@@ -154,6 +154,24 @@ pub(crate) enum Damage {
     Header,
 }
 
+/// Why an entry is not taken for the answer to a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// It is another release's, or was made for readers who ask for other tags.
+    Other,
+    /// It is damaged or forged, or the key that it is encrypted with is not known.
+    Unreadable,
+}
+
+impl From<Damage> for Unfit {
+    fn from(damage: Damage) -> Self {
+        match damage {
+            Damage::Format(_) => Self::Other,
+            Damage::Foreign | Damage::Checksum | Damage::Header => Self::Unreadable,
+        }
+    }
+}
+
 impl<'a> Opened<'a> {
     pub(crate) fn read(key: &EntryKey, bytes: &'a [u8]) -> Result<Self, Damage> {
         let (prefix, rest) = bytes.split_at_checked(PREFIX).ok_or(Damage::Foreign)?;
@@ -185,23 +203,26 @@ impl Header<'_> {
 }
 
 impl Decoded {
-    /// Reads an entry; `None` if it is not one of ours for this key and these tags.
-    pub(crate) fn read(question: &Question, bytes: &Bytes, packing: &Packing) -> Option<Self> {
+    /// Reads an entry, if it is one of ours for this key and these tags.
+    pub(crate) fn read(question: &Question, bytes: &Bytes, packing: &Packing) -> Result<Self, Unfit> {
         let Question { key, tags: asked, shape, wrap, .. } = question;
-        let Opened { header, text, packed: payload } = Opened::read(key, bytes).ok()?;
-        if header.asked != shape.0 || header.stamps.len() != asked.len() {
-            return None;
+        let Opened { header, text, packed: payload } = Opened::read(key, bytes)?;
+        if header.asked != shape.0 {
+            return Err(Unfit::Other);
+        }
+        if header.stamps.len() != asked.len() {
+            return Err(Unfit::Unreadable);
         }
         let packed = header.packed();
         // Anybody who can write to the store can write one that is not encrypted.
         if wrap.encrypt != (packed.key != 0) {
-            return None;
+            return Err(Unfit::Unreadable);
         }
-        let payload = match packing.unpack(packed, key, text, payload)? {
+        let payload = match packing.unpack(packed, key, text, payload).ok_or(Unfit::Unreadable)? {
             Cow::Borrowed(payload) => bytes.slice_ref(payload),
             Cow::Owned(payload) => payload.into(),
         };
-        Some(Self {
+        Ok(Self {
             kind: header.kind,
             until: header.until,
             outlives: header.outlives,
@@ -305,7 +326,7 @@ mod tests {
 
     fn read(key: &EntryKey, asked: &[TagKey], bytes: &Bytes) -> Option<Decoded> {
         let question = Question::for_tests(key.clone(), asked.to_vec(), AS_IT_IS);
-        Decoded::read(&question, bytes, &packing())
+        Decoded::read(&question, bytes, &packing()).ok()
     }
 
     fn tag(name: &str) -> TagKey {
@@ -424,6 +445,7 @@ mod tests {
         asked.truncate(2);
         assert!(read(&key, &asked, &bytes).is_none());
     }
+
     /// A number from a chain of hashes.
     fn next(seed: &mut u64) -> u64 {
         let mut half = [0; 8];
@@ -484,8 +506,8 @@ mod tests {
                 }
             }
             match Decoded::read(&question, &bytes.into(), &packing) {
-                None => misses += 1,
-                Some(entry) => {
+                Err(_) => misses += 1,
+                Ok(entry) => {
                     read += 1;
                     assert!(way > 3, "only who knows how entries are made can make one");
                     assert!(entry.payload.len() <= LIMIT);

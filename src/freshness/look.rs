@@ -12,7 +12,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::{
-    Bypass, Decoded, Freshness, Packing, PayloadKind, Question, Stamps,
+    Bypass, Decoded, Freshness, PayloadKind, Question, Stamps, Unfit,
     glance::{Glance, only_look, proposal},
     rules,
 };
@@ -118,7 +118,7 @@ impl Freshness {
         let sights: Vec<_> = questions
             .iter()
             .zip(entries)
-            .map(|(question, bytes)| Sight::of(question, bytes, &glance, &self.reading.packing))
+            .map(|(question, bytes)| self.sight(question, bytes, &glance))
             .collect();
         let how = match self.look_again(questions, &sights, &mut glance).await {
             Ok(looked_twice) => How { looked_twice, ..how },
@@ -164,7 +164,7 @@ impl Freshness {
         let read = self.store.read(std::slice::from_ref(&question.key), &[]);
         let found = self.traffic.reads.timed(read).await.ok()?;
         let bytes = found.entries.into_iter().next()??;
-        let entry = Decoded::read(question, &bytes, &self.reading.packing)?;
+        let entry = Decoded::read(question, &bytes, &self.reading.packing).ok()?;
         let stamps: Vec<_> = known.stamps.into_iter().map(TagState::Stamp).collect();
         if found.incarnation != known.incarnation || !entry.holds(known.incarnation, &stamps) {
             return None;
@@ -355,6 +355,24 @@ impl Freshness {
         }
     }
 
+    /// What there is to see under an entry's key, as far as its tags have been asked for.
+    fn sight(&self, question: &Question, bytes: Option<Bytes>, glance: &Glance) -> Sight {
+        let Some(bytes) = bytes.filter(|_| !question.fresh) else { return Sight::Nothing };
+        let entry = match Decoded::read(question, &bytes, &self.reading.packing) {
+            Ok(entry) => entry,
+            Err(unfit) => {
+                if unfit == Unfit::Unreadable {
+                    self.traffic.unreadable();
+                }
+                tracing::debug!(?unfit, "an entry could not be read: a miss");
+                return Sight::Nothing;
+            }
+        };
+        let found: SmallVec<[TagState; 8]> =
+            question.tags.iter().map(|tag| glance.state(tag).unwrap_or(TagState::Absent)).collect();
+        if entry.holds(glance.incarnation, &found) { Sight::Entry(entry) } else { Sight::Nothing }
+    }
+
     fn unanswered(&self, error: StoreError, questions: &[Question]) -> Vec<Look> {
         tracing::debug!(%error, "the cache store did not answer a read");
         questions.iter().map(|_| Look::Bypass(Bypass::StoreAway)).collect()
@@ -387,21 +405,5 @@ impl Decoded {
             kind: self.kind,
             payload: self.payload.clone(),
         })
-    }
-}
-
-impl Sight {
-    fn of(question: &Question, bytes: Option<Bytes>, glance: &Glance, packing: &Packing) -> Self {
-        if question.fresh {
-            return Self::Nothing;
-        }
-        let Some(bytes) = bytes else { return Self::Nothing };
-        let Some(entry) = Decoded::read(question, &bytes, packing) else {
-            tracing::debug!("an entry could not be read: a miss");
-            return Self::Nothing;
-        };
-        let found: SmallVec<[TagState; 8]> =
-            question.tags.iter().map(|tag| glance.state(tag).unwrap_or(TagState::Absent)).collect();
-        if entry.holds(glance.incarnation, &found) { Self::Entry(entry) } else { Self::Nothing }
     }
 }

@@ -30,7 +30,7 @@ mod write_through;
 pub(crate) use early::{Detached, Early, Reach};
 #[cfg(feature = "cli")]
 pub(crate) use entry::{Damage, Opened, since_1970};
-pub(crate) use entry::{Decoded, Entry, PayloadKind, Shape};
+pub(crate) use entry::{Decoded, Entry, PayloadKind, Shape, Unfit};
 pub(crate) use fetch::{Checks, Freshness, Reading};
 pub(crate) use look::Look;
 pub use packing::EncryptionKeys;

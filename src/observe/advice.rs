@@ -84,6 +84,7 @@ pub(crate) fn advise(snapshot: &Snapshot<'_>) -> Vec<Advice> {
         bypassed,
         hit_rate,
         not_stored,
+        unreadable,
         large,
     ];
     let mut advice: Vec<_> = rules.iter().filter_map(|rule| rule(snapshot)).collect();
@@ -324,6 +325,22 @@ fn not_stored(snapshot: &Snapshot<'_>) -> Found {
     )
 }
 
+fn unreadable(snapshot: &Snapshot<'_>) -> Found {
+    let CacheStats { unreadable, .. } = *snapshot.stats;
+    if unreadable == 0 {
+        return None;
+    }
+    say(
+        Severity::Warning,
+        "unreadable-entries",
+        format!("{unreadable} times an entry could not be read."),
+        "It was a miss each time. Entries are cut off, changed, encrypted with a key that this process does not \
+         have, or are values of another type under the same key; this crate does not write such.",
+        "See who else writes to the namespace, give all keys of encryption that are in use, and change the key of \
+         an entry of your own with its type. sea-orm-cache show <key> says what is wrong with one.",
+    )
+}
+
 fn large(snapshot: &Snapshot<'_>) -> Found {
     let CacheStats { stored_entries, stored_bytes, .. } = *snapshot.stats;
     let mean = stored_bytes.checked_div(stored_entries)?;
@@ -548,6 +565,11 @@ mod tests {
         assert_eq!(of(100, 100 * LARGE), NONE);
         assert_eq!(of(100, 100 * (LARGE + 1)), ["large-entries"]);
         assert_eq!(of(99, 99 * LARGE * 2), NONE);
+    }
+
+    #[test]
+    fn an_entry_that_cannot_be_read_is_said() {
+        assert_eq!(codes(|stats, _| stats.unreadable = 1), ["unreadable-entries"]);
     }
 
     #[test]

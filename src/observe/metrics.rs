@@ -10,7 +10,7 @@ use super::{CacheStats, TableStats, latency::Tally};
 use crate::{Cache, store::StoreState};
 
 /// Name, unit, what it is. The same list is in `docs/operations.md`.
-const COUNTERS: [(&str, Unit, &str); 15] = [
+const COUNTERS: [(&str, Unit, &str); 16] = [
     ("seacache_reads_total", Unit::Count, "Cached reads, by table and by how they were answered."),
     ("seacache_writes_total", Unit::Count, "Writes that purged, by table."),
     ("seacache_purges_total", Unit::Count, "Purges, by what they were made for."),
@@ -45,6 +45,7 @@ const COUNTERS: [(&str, Unit, &str); 15] = [
     ),
     ("seacache_stored_entries_total", Unit::Count, "Entries handed to the store."),
     ("seacache_stored_bytes_total", Unit::Bytes, "Bytes of entries handed to the store."),
+    ("seacache_unreadable_total", Unit::Count, "Entries in the store that could not be read."),
     ("seacache_store_errors_total", Unit::Count, "Reads and purges that the store did not do."),
 ];
 const GAUGES: [(&str, Unit, &str); 6] = [
@@ -182,7 +183,7 @@ fn outcomes(table: &TableStats) -> [(&'static str, u64); 6] {
     ]
 }
 
-fn counters(stats: &CacheStats) -> [(&'static str, u64); 12] {
+fn counters(stats: &CacheStats) -> [(&'static str, u64); 13] {
     [
         ("seacache_namespace_purges_total", stats.namespace_purges),
         ("seacache_delayed_purges_total", stats.delayed_purges),
@@ -195,6 +196,7 @@ fn counters(stats: &CacheStats) -> [(&'static str, u64); 12] {
         ("seacache_not_stored_total", stats.not_stored),
         ("seacache_stored_entries_total", stats.stored_entries),
         ("seacache_stored_bytes_total", stats.stored_bytes),
+        ("seacache_unreadable_total", stats.unreadable),
         ("seacache_store_errors_total", stats.store_errors),
     ]
 }

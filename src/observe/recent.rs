@@ -60,6 +60,7 @@ fn less(now: &CacheStats, earlier: &CacheStats) -> CacheStats {
         not_stored: now.not_stored.saturating_sub(earlier.not_stored),
         stored_entries: now.stored_entries.saturating_sub(earlier.stored_entries),
         stored_bytes: now.stored_bytes.saturating_sub(earlier.stored_bytes),
+        unreadable: now.unreadable.saturating_sub(earlier.unreadable),
         store_reads: LatencyStats {
             count: now.store_reads.count.saturating_sub(earlier.store_reads.count),
             total: now.store_reads.total.saturating_sub(earlier.store_reads.total),

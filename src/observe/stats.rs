@@ -86,6 +86,10 @@ pub struct CacheStats {
     pub stored_entries: u64,
     /// Their bytes.
     pub stored_bytes: u64,
+    /// Entries in the store that could not be read, each time that one was asked for: cut off, changed,
+    /// forged, encrypted with a key that is not known, or a value of another type. They were misses. Those
+    /// of another release are not among them.
+    pub unreadable: u64,
     /// Purges of writes: one for each statement or transaction that made something wrong.
     pub purges: u64,
     /// Purges that somebody asked for, by one of the `invalidate` methods.
@@ -100,7 +104,9 @@ pub struct CacheStats {
 
 impl CacheStats {
     pub(crate) fn add(&mut self, traffic: TrafficStats) {
-        let TrafficStats { reads, purges, errors, purged, by_hand, stored_entries, stored_bytes } = traffic;
+        let TrafficStats { reads, purges, errors, purged, by_hand, stored_entries, stored_bytes, unreadable } =
+            traffic;
+        self.unreadable = unreadable;
         (self.store_reads, self.store_purges, self.store_errors) = (reads, purges, errors);
         (self.purges, self.invalidations) = (purged, by_hand);
         (self.stored_entries, self.stored_bytes) = (stored_entries, stored_bytes);

@@ -58,6 +58,7 @@ pub(crate) struct Traffic {
     feed: PurgeFeed,
     stored_entries: AtomicU64,
     stored_bytes: AtomicU64,
+    unreadable: AtomicU64,
 }
 
 /// The same at one moment.
@@ -70,6 +71,7 @@ pub(crate) struct TrafficStats {
     pub(crate) by_hand: u64,
     pub(crate) stored_entries: u64,
     pub(crate) stored_bytes: u64,
+    pub(crate) unreadable: u64,
 }
 
 impl Traffic {
@@ -78,6 +80,11 @@ impl Traffic {
         let bytes: usize = writes.iter().map(|write| write.bytes.len()).sum();
         self.stored_entries.fetch_add(writes.len() as u64, Ordering::Relaxed);
         self.stored_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// An entry is damaged or forged, or not what its reader takes it for.
+    pub(crate) fn unreadable(&self) {
+        self.unreadable.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A purge was delivered, or queued.
@@ -101,15 +108,16 @@ impl Traffic {
             by_hand: get(&self.by_hand),
             stored_entries: get(&self.stored_entries),
             stored_bytes: get(&self.stored_bytes),
+            unreadable: get(&self.unreadable),
         }
     }
 
     /// Of all but the feed, which tells what happened and counts nothing.
     pub(crate) fn reset(&self) {
-        let Self { reads, purges, purged, by_hand, feed: _, stored_entries, stored_bytes } = self;
+        let Self { reads, purges, purged, by_hand, feed: _, stored_entries, stored_bytes, unreadable } = self;
         reads.reset();
         purges.reset();
-        for counter in [purged, by_hand, stored_entries, stored_bytes] {
+        for counter in [purged, by_hand, stored_entries, stored_bytes, unreadable] {
             counter.store(0, Ordering::Relaxed);
         }
     }

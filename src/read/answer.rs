@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use sea_orm::DbErr;
 
 use super::{
@@ -14,7 +15,7 @@ use crate::{
     Cache, ReadThrough, clock,
     connection::Sealed as _,
     entity::EntityDescriptor,
-    freshness::{Bypass, Detached, Fetched, Loaded, Outcome, Payload, Question},
+    freshness::{Bypass, Detached, Fetched, Loaded, Outcome, Payload, PayloadKind, Question},
     near::Spot,
 };
 
@@ -90,7 +91,7 @@ where
                 Ok(Loaded { value: C::Shared::share(value), payload })
             };
             let apart = || detached::<C>(db, load.clone(), tagged, label);
-            cache.inner.freshness.fetch_or_detach(&question, decode::<C>, now, apart).await
+            cache.inner.freshness.fetch_or_detach(&question, readable::<C>(cache), now, apart).await
         }
     };
     let counters = cache.inner.counters.table(label);
@@ -106,6 +107,17 @@ where
             counters.count(Outcome::Miss);
             Err(error)
         }
+    }
+}
+
+/// Decodes answers, and counts those that cannot be.
+fn readable<C: Codec>(cache: &Cache) -> impl Fn(PayloadKind, &Bytes) -> Option<C::Shared> + '_ {
+    |kind, bytes| {
+        let value = decode::<C>(kind, bytes);
+        if value.is_none() {
+            cache.inner.freshness.traffic.unreadable();
+        }
+        value
     }
 }
 

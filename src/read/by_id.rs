@@ -215,6 +215,7 @@ where
                                 rows[position] = unshare::<OneModel<E>>(fetched.value);
                             }
                             None => {
+                                cache.inner.freshness.traffic.unreadable();
                                 counters.count(Outcome::Miss);
                                 missing.push((position, None));
                             }

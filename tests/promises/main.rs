@@ -48,6 +48,7 @@ mod redis_forms;
 mod round_trips;
 #[cfg(feature = "axum")]
 mod status;
+mod tampered;
 mod transactions;
 mod unknown_schema;
 mod values;

@@ -127,7 +127,7 @@ async fn a_layer_of_the_callers_stands_before_all_of_it() {
     let served = Served::start(app).await;
     let code =
         async |headers: &[&str]| request(&served.address, "GET", "/cache/status", headers, None).await.code;
-    assert_eq!((code(&[]).await, code(&["x-operator: ada"]).await), (403, 200));
+    assert_eq!((code(&[]).await, code(&["x-operator: hopper"]).await), (403, 200));
 }
 
 // case G2, G8
@@ -141,15 +141,15 @@ async fn what_is_told_is_what_was_counted_and_holds_no_keys() {
                 world.title(id).await;
             }
             book::Entity::find()
-                .filter(book::Column::Title.eq("ada@example.org"))
+                .filter(book::Column::Title.eq("hopper@example.org"))
                 .cached()
                 .all(&world.db)
                 .await
                 .unwrap();
-            retitled(2, &format!("ada {round}")).update(&world.db).await.unwrap();
+            retitled(2, &format!("hopper {round}")).update(&world.db).await.unwrap();
         }
-        store(world.cache(), "ada", EntryOptions::new().tag("ada@example.org")).await;
-        world.cache().invalidate_tag("ada@example.org").await;
+        store(world.cache(), "hopper", EntryOptions::new().tag("hopper@example.org")).await;
+        world.cache().invalidate_tag("hopper@example.org").await;
         let status = served.get("/status").await;
         let told = status.json();
         let stats = world.cache().stats();
@@ -182,7 +182,7 @@ async fn what_is_told_is_what_was_counted_and_holds_no_keys() {
         assert_eq!((&feed[0]["reason"], &feed[0]["tags"]), (&json!("invalidation"), &json!(1)), "{world}");
         assert_eq!(feed[1]["tables"], json!([{ "table": "book", "scope": "rows", "rows": 1 }]), "{world}");
         for answer in [status, purges, served.get("/entries").await, served.get("/health").await] {
-            assert!(!answer.body.contains("ada"), "{world}: {}", answer.body);
+            assert!(!answer.body.contains("hopper"), "{world}: {}", answer.body);
         }
     }
 }
@@ -341,7 +341,7 @@ async fn a_warm_up_runs_once_at_a_time_and_says_how_far_it_is() {
             async move {
                 progress.add(7, 70);
                 drop(gate.acquire().await.unwrap());
-                Err(DbErr::Custom("ada@example.org".to_owned()))
+                Err(DbErr::Custom("hopper@example.org".to_owned()))
             }
         }
     });
@@ -363,5 +363,5 @@ async fn a_warm_up_runs_once_at_a_time_and_says_how_far_it_is() {
     );
     assert_eq!(told["loaders"]["slow"]["failed"], true);
     assert!(told["loaders"].as_object().unwrap().len() == 2 && told["took_ms"].is_number(), "{told}");
-    assert!(!answer.body.contains("ada"), "{}", answer.body);
+    assert!(!answer.body.contains("hopper"), "{}", answer.body);
 }
