@@ -23,6 +23,8 @@ mod packing;
 mod purge;
 mod question;
 mod rules;
+#[cfg(test)]
+mod tampered_test;
 mod ticket;
 mod verify;
 mod write_through;
