@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{CacheBuilder, Consistency, LONGEST_TTL, OnOutage, OutageReads, StoreChoice};
+#[cfg(feature = "redis")]
+use super::StoreChoice;
+use super::{CacheBuilder, Consistency, LONGEST_TTL, OnOutage, OutageReads};
 use crate::{CacheError, EncryptionKeys};
 
 impl CacheBuilder {

@@ -3,8 +3,8 @@
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, Value};
 
 use super::{
-    effects::Plan,
     images::{Image, Images, Selected},
+    plan::Plan,
 };
 
 /// What a connection is asked to do.

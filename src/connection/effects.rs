@@ -1,29 +1,20 @@
 //! From a statement to what it makes wrong.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
-use sea_orm::{DbBackend, QueryResult, Value};
+use sea_orm::{DbBackend, Value};
 
 use super::{
-    descent::{Descent, Found, Route},
-    images::{Image, Images},
-    preselect::PreSelect,
-    touched::{RowKey, Touched, primary_key},
+    descent::Found,
+    touched::{RowKey, Touched},
 };
 use crate::{
-    Cache,
     cache::Inner,
     entity::{EntityDescriptor, TablePolicy, WriteKind, value_text},
-    freshness::{NewRow, PurgeSet},
-    schema::{Change, Columns, Knowledge, Reached, Schema},
-    statement::{Analysis, Dialect, Kind, Scope, TransactionVerb, Verb, Write},
+    freshness::PurgeSet,
+    schema::{Change, Columns, Reached, Schema},
+    statement::{Analysis, Dialect, Kind, TransactionVerb, Verb, Write},
 };
-
-/// A write that returns more rows than this stores none of them.
-const MOST_NEW_ROWS: usize = 64;
 
 /// What a statement, or all statements of a transaction, touched.
 #[derive(Clone, Debug, Default)]
@@ -34,43 +25,6 @@ pub(crate) struct WriteSet {
     rows: PurgeSet,
     /// Everything else: tables, unknown rows, user tags.
     rest: PurgeSet,
-}
-
-/// What a statement does, as far as purging cares.
-#[derive(Debug)]
-pub(crate) struct Plan {
-    /// What is purged if nothing more becomes known.
-    pub(crate) writes: WriteSet,
-    /// The statement ends the database's current transaction by itself (MySQL's DDL), or is a
-    /// COMMIT as text: what the transaction wrote is visible from now on.
-    pub(crate) commits: bool,
-    /// The statement ends the database's current transaction in one way or another: what is
-    /// written after it is visible at once.
-    pub(crate) ends: bool,
-    /// The statement may change how the tables hang together.
-    pub(crate) changes_schema: bool,
-    /// It inserts, updates or deletes rows, and does nothing else.
-    rows_alone: bool,
-    /// How more may become known.
-    narrowing: Option<Narrowing>,
-    /// The text says all that there is to know, but whether it touched anything: the rows that come back
-    /// say no more.
-    is_exact: bool,
-}
-
-/// What it takes to say more exactly what was touched, once the statement has run.
-#[derive(Debug)]
-struct Narrowing {
-    analysis: Arc<Analysis>,
-    values: Vec<Value>,
-    schema: Arc<Schema>,
-    policy: Option<Arc<TablePolicy>>,
-    pre_select: Option<PreSelect>,
-    /// From the rows of the pre-select to those that the database touches because of them.
-    route: Option<Route>,
-    /// The text names the rows by their keys, so that they are not many.
-    #[cfg(feature = "stream")]
-    names_rows: bool,
 }
 
 impl WriteSet {
@@ -93,127 +47,15 @@ impl WriteSet {
         self.rest.tags.insert(inner.keys.everything());
     }
 
+    /// Is it the whole namespace?
+    pub(super) fn purges_everything(&self, inner: &Inner) -> bool {
+        self.rest.tags.contains(&inner.keys.everything())
+    }
+
     pub(crate) fn into_purge(self) -> PurgeSet {
         let mut set = self.rest;
         set.merge(self.rows);
         set
-    }
-}
-
-impl Plan {
-    /// The select that has to run before the statement, in one transaction with it.
-    pub(crate) fn pre_select(&self) -> Option<&PreSelect> {
-        self.narrowing.as_ref()?.pre_select.as_ref()
-    }
-
-    /// The way from the rows that were selected before the statement to those that the database touches
-    /// because of them, to be asked for before the statement too.
-    pub(crate) fn descent(&self, rows: &[QueryResult], before: Option<&[Image]>) -> Option<Descent<'_>> {
-        let narrowing = self.narrowing.as_ref()?;
-        let (route, select) = narrowing.route.as_ref().zip(narrowing.pre_select.as_ref())?;
-        select.may_descend(rows).then(|| Some(route.descend(before?)))?
-    }
-
-    /// May the statement run in a transaction of its own, as it would without one? Only rows are
-    /// written, and by a text that says so.
-    pub(crate) fn may_be_wrapped(&self) -> bool {
-        self.rows_alone && !self.ends && !self.changes_schema
-    }
-
-    /// Is the answer better read whole than streamed? It is not long, and something has to be done
-    /// before or after the statement.
-    #[cfg(feature = "stream")]
-    pub(super) fn is_better_whole(&self) -> bool {
-        let asks_first = self.narrowing.as_ref().is_some_and(|narrowing| {
-            narrowing.pre_select.is_some() && (narrowing.names_rows || !narrowing.analysis.returning)
-        });
-        self.changes_schema || asks_first
-    }
-
-    /// Can knowing the rows that came back, or how many there were, change anything?
-    pub(crate) fn can_narrow(&self) -> bool {
-        self.narrowing.is_some()
-    }
-
-    /// Do the rows that come back say more than the text?
-    pub(crate) fn learns_from_rows(&self) -> bool {
-        !self.is_exact && self.policy().is_some()
-    }
-
-    /// The rows that come back are to be stored.
-    pub(crate) fn writes_through(&self) -> bool {
-        let Some(Narrowing { analysis, schema, policy: Some(policy), .. }) = &self.narrowing else {
-            return false;
-        };
-        let [write] = &analysis.writes[..] else { return false };
-        let keeps_rows = matches!(write.verb, Verb::Insert | Verb::Update | Verb::Upsert);
-        // Triggers may change the row after it was returned.
-        let as_returned = analysis.returning && keeps_rows && schema.is_plain(&write.table.fold());
-        as_returned && policy.entities.iter().any(|entity| entity.new_row.is_some())
-    }
-
-    /// Entries of the rows that came back.
-    pub(super) fn new_rows(&self, cache: &Cache, rows: &[QueryResult]) -> Vec<NewRow> {
-        let Some(Narrowing { schema, policy: Some(policy), .. }) = &self.narrowing else { return Vec::new() };
-        if !cache.inner.config.enabled || rows.len() > MOST_NEW_ROWS || !self.writes_through() {
-            return Vec::new();
-        }
-        let of_entity = policy.entities.iter().filter_map(|entity| entity.new_row);
-        of_entity.flat_map(|new_row| rows.iter().filter_map(move |row| new_row(row, cache, schema))).collect()
-    }
-
-    /// Are the rows that come back those that were written?
-    pub(crate) fn returns_rows(&self) -> bool {
-        self.narrowing.as_ref().is_some_and(|narrowing| narrowing.analysis.returning)
-    }
-
-    /// What is known of the table that the statement writes, if it is one.
-    pub(crate) fn policy(&self) -> Option<&TablePolicy> {
-        self.narrowing.as_ref()?.policy.as_deref()
-    }
-
-    /// Does the text name one row at most, by its key?
-    pub(crate) fn is_one_row(&self) -> bool {
-        let Some(Narrowing { analysis, policy: Some(policy), .. }) = &self.narrowing else { return false };
-        let [write] = &analysis.writes[..] else { return false };
-        match write.verb {
-            Verb::Insert | Verb::Upsert => {
-                matches!(&write.scope, Scope::Rows { rows, .. } if rows.len() == 1)
-            }
-            _ => {
-                let key = primary_key(policy).map(|key| key.iter().map(|c| c.name).collect::<Vec<_>>());
-                key.and_then(|key| Some(write.scope.keys(&key)?.len() == 1)).unwrap_or(false)
-            }
-        }
-    }
-
-    /// What is purged, now that more is known.
-    pub(crate) fn narrowed(&self, inner: &Inner, mut images: Images) -> WriteSet {
-        let Some(Narrowing { analysis, values, schema, .. }) = &self.narrowing else {
-            return self.writes.clone();
-        };
-        let [write] = &analysis.writes[..] else { return self.writes.clone() };
-        // case D27
-        if images.affected == Some(0) && write.filter.is_some() && schema.is_plain(&write.table.fold()) {
-            return WriteSet::default();
-        }
-        if self.is_exact {
-            return self.writes.clone();
-        }
-        // Rows that were not there, or not visible, when they were selected.
-        if let Some(before) = &images.before
-            && images.affected.is_none_or(|affected| affected > before.len() as u64)
-        {
-            images.before = None;
-            images.below = None;
-            // What was read after the write were these rows again.
-            if !analysis.returning {
-                images.returned = None;
-            }
-        }
-        let mut writes = WriteSet::default();
-        inner.add_write(&mut writes, &Touched::new(write, values, &images, schema), schema);
-        writes
     }
 }
 
@@ -222,198 +64,15 @@ impl Inner {
         self.memo.analyse(dialect(backend), sql)
     }
 
-    /// What the statement does; `None` if it changes nothing that an entry could depend on.
-    pub(crate) fn plan(
-        &self,
-        backend: DbBackend,
-        analysis: Arc<Analysis>,
-        values: &[Value],
-        knowledge: &Knowledge,
-    ) -> Option<Plan> {
-        let as_text = commits_as_text(&analysis);
-        let unknown_to_mysql = backend == DbBackend::MySql && analysis.writes_anything;
-        let commits = as_text || analysis.implicit_commit || unknown_to_mysql;
-        let ends = commits || rolls_back_as_text(&analysis);
-        if analysis.is_read_only() && !ends {
-            return None;
-        }
-        let changes_schema = changes_schema(&analysis);
-        let rows_alone = !analysis.writes_anything && analysis.writes.iter().all(writes_rows);
-        let mut plan = Plan {
-            writes: WriteSet::default(),
-            commits,
-            ends,
-            changes_schema,
-            rows_alone,
-            narrowing: None,
-            is_exact: true,
-        };
-        if analysis.writes_anything || as_text {
-            plan.writes.add_everything(self);
-        }
-        let Knowledge::Known(schema) = knowledge else {
-            if !analysis.writes.is_empty() {
-                plan.writes.add_everything(self);
-            }
-            return Some(plan);
-        };
-        let nothing_more = Images::default();
-        for write in &analysis.writes {
-            let touched = Touched::new(write, values, &nothing_more, schema);
-            plan.is_exact &= self.add_write(&mut plan.writes, &touched, schema);
-        }
-        plan.narrowing = self.narrowing(backend, analysis, values, schema, plan.is_exact);
-        Some(plan)
-    }
-
-    /// Counts a statement that is about to be sent.
-    pub(crate) fn count(&self, analysis: &Analysis, plan: &Plan) {
-        for write in &analysis.writes {
-            self.counters.table(&write.table.fold()).writes.fetch_add(1, Ordering::Relaxed);
-        }
-        if plan.writes.rest.tags.contains(&self.keys.everything()) {
-            self.counters.namespace_purges.fetch_add(1, Ordering::Relaxed);
-            // The text may hold data, so it is not logged.
-            tracing::warn!(
-                kind = ?analysis.kind,
-                why = analysis.why_anything.as_deref(),
-                "a statement whose effects are not known purges the whole namespace"
-            );
-        }
-    }
-
-    fn narrowing(
-        &self,
-        backend: DbBackend,
-        analysis: Arc<Analysis>,
-        values: &[Value],
-        schema: &Arc<Schema>,
-        is_exact: bool,
-    ) -> Option<Narrowing> {
-        let [write] = &analysis.writes[..] else { return None };
-        let folded = write.table.fold();
-        let tells = write.filter.is_some() && schema.is_plain(&folded) || analysis.returning;
-        if analysis.writes_anything || !tells {
-            return None;
-        }
-        let policy = self.registry.table(&folded);
-        if is_exact {
-            let (values, schema) = (Vec::new(), schema.clone());
-            return Some(Narrowing {
-                analysis,
-                values,
-                schema,
-                policy,
-                pre_select: None,
-                route: None,
-                #[cfg(feature = "stream")]
-                names_rows: true,
-            });
-        }
-        let route = policy.as_deref().and_then(|policy| self.route(backend, write, values, policy, schema));
-        let pre_select = policy.as_deref().and_then(|policy| {
-            let wants = self.wants_pre_select(write, analysis.returning, values, policy, schema);
-            let limit = wants.or_else(|| {
-                self.pre_select_limit(write, values, policy, schema).filter(|_| route.is_some())
-            })?;
-            let select = PreSelect::of(backend, write, values, policy, limit, route.is_some())?;
-            let nothing_more = Images::default();
-            let touched = Touched::new(write, values, &nothing_more, schema);
-            let computes = !analysis.returning
-                && touched.computes_index(policy, |column| schema.generates(&folded, column));
-            Some(if computes && touched.keeps_key(policy) { select.and_after(policy) } else { select })
-        });
-        #[cfg(feature = "stream")]
-        let names_rows = policy.as_deref().is_some_and(|policy| {
-            Touched::new(write, values, &Images::default(), schema).keys(policy).is_some()
-        });
-        let (values, schema) = (values.to_vec(), schema.clone());
-        Some(Narrowing {
-            analysis,
-            values,
-            schema,
-            policy,
-            pre_select,
-            route,
-            #[cfg(feature = "stream")]
-            names_rows,
-        })
-    }
-
-    /// How many rows may be selected before the write, at most; `None` if none may be: nobody asked for
-    /// it, and the text does not name them.
-    fn pre_select_limit(
-        &self,
-        write: &Write,
-        values: &[Value],
-        policy: &TablePolicy,
-        schema: &Schema,
-    ) -> Option<usize> {
-        if !matches!(write.verb, Verb::Update | Verb::Delete) {
-            return None;
-        }
-        let rows_are_named = Touched::new(write, values, &Images::default(), schema).keys(policy).is_some();
-        match policy.precise {
-            _ if rows_are_named => Some(self.config.max_row_tags),
-            Some(limit) => Some(usize::try_from(limit).unwrap_or(usize::MAX).min(self.config.max_row_tags)),
-            None => None,
-        }
-    }
-
-    /// The way to the rows of other tables that the database touches because of those of this one.
-    fn route(
-        &self,
-        backend: DbBackend,
-        write: &Write,
-        values: &[Value],
-        policy: &TablePolicy,
-        schema: &Arc<Schema>,
-    ) -> Option<Route> {
-        let folded = write.table.fold();
-        // Most statements end here: nothing refers to the table.
-        if schema.table(&folded).is_none_or(|known| known.referrers.is_empty()) {
-            return None;
-        }
-        let limit = self.pre_select_limit(write, values, policy, schema)?;
-        let reached = self.reached(write, schema);
-        let also = |table: &str| self.also(table);
-        Route::of(backend, (&folded, &reached), schema, also, |table| self.registry.table(table), limit)
-    }
-
     /// Tables that triggers of this one write, as its owner declared it.
-    fn also(&self, table: &str) -> Vec<Box<str>> {
+    pub(super) fn also(&self, table: &str) -> Vec<Box<str>> {
         let policy = self.registry.table(table);
         policy.and_then(|policy| policy.rule.also_writes.clone()).unwrap_or_default()
     }
 
-    /// How many rows to select before the write, at most; `None` if nothing is to be gained by it.
-    fn wants_pre_select(
-        &self,
-        write: &Write,
-        returning: bool,
-        values: &[Value],
-        policy: &TablePolicy,
-        schema: &Schema,
-    ) -> Option<usize> {
-        let limit = self.pre_select_limit(write, values, policy, schema)?;
-        let nothing_more = Images::default();
-        let touched = Touched::new(write, values, &nothing_more, schema);
-        let rows_are_named = touched.keys(policy).is_some();
-        let folded = write.table.fold();
-        let rows_come_back = returning && touched.keeps_key(policy);
-        let rows_gain = !(rows_are_named || rows_come_back);
-        let index_gains = schema.is_plain(&folded)
-            && policy.index.iter().any(|column| {
-                let generated = schema.generates(&folded, column.name);
-                touched.old_values(column, generated).is_none()
-                    && !(returning && touched.keeps(column.name, generated))
-            });
-        (rows_gain || index_gains).then_some(limit)
-    }
-
     /// Adds what a write to one table makes wrong, there and wherever the database goes on from there.
     /// True if knowing the rows that it touches could not make that less.
-    fn add_write(&self, set: &mut WriteSet, touched: &Touched<'_>, schema: &Schema) -> bool {
+    pub(super) fn add_write(&self, set: &mut WriteSet, touched: &Touched<'_>, schema: &Schema) -> bool {
         let write = touched.write;
         let folded: Box<str> = write.table.fold().into();
         let reached = self.reached(write, schema);
@@ -480,7 +139,7 @@ impl Inner {
     }
 
     /// Tags that the table's owner declared for such a write.
-    fn add_dependents(&self, set: &mut WriteSet, policy: Option<&TablePolicy>, change: &Change) {
+    pub(super) fn add_dependents(&self, set: &mut WriteSet, policy: Option<&TablePolicy>, change: &Change) {
         for (kind, tag) in policy.iter().flat_map(|policy| &policy.rule.purges) {
             let applies = match kind {
                 None => true,
@@ -495,7 +154,7 @@ impl Inner {
     }
 
     /// True if the rows are known, or none of those that were there is touched.
-    fn add_rows(
+    pub(super) fn add_rows(
         &self,
         set: &mut WriteSet,
         touched: &Touched<'_>,
@@ -517,7 +176,7 @@ impl Inner {
         true
     }
 
-    fn add_keys(&self, set: &mut WriteSet, policy: &TablePolicy, folded: &str, keys: Vec<RowKey>) {
+    pub(super) fn add_keys(&self, set: &mut WriteSet, policy: &TablePolicy, folded: &str, keys: Vec<RowKey>) {
         let mut rows = PurgeSet::default();
         for key in keys {
             if key.is_loose {
@@ -533,7 +192,7 @@ impl Inner {
     }
 
     /// Rows that the database touches by itself, where all of them were found.
-    fn add_found(
+    pub(super) fn add_found(
         &self,
         set: &mut WriteSet,
         (policy, folded): (&TablePolicy, &str),
@@ -549,7 +208,7 @@ impl Inner {
     }
 
     /// The table's index tags: those with the values, or the one for all.
-    fn add_index(
+    pub(super) fn add_index(
         &self,
         set: &mut WriteSet,
         policy: Option<&TablePolicy>,
@@ -601,7 +260,7 @@ pub(crate) fn dialect(backend: DbBackend) -> Dialect {
 }
 
 /// What the statement itself does to the rows of the table.
-fn change_of(write: &Write) -> Change {
+pub(super) fn change_of(write: &Write) -> Change {
     let assigned = || match &write.assigned {
         Some(columns) => Columns::these(columns.iter().map(|assignment| &*assignment.column)),
         None => Columns::Any,
@@ -619,7 +278,7 @@ fn change_of(write: &Write) -> Change {
     }
 }
 
-fn writes_rows(write: &Write) -> bool {
+pub(super) fn writes_rows(write: &Write) -> bool {
     match write.verb {
         Verb::Insert | Verb::Upsert | Verb::Replace | Verb::Update | Verb::Delete => true,
         Verb::Truncate | Verb::Ddl | Verb::Other => false,
@@ -631,13 +290,13 @@ pub(super) fn is_quiet(analysis: &Analysis) -> bool {
     analysis.is_read_only() && analysis.transaction.is_empty() && !analysis.implicit_commit
 }
 
-fn changes_schema(analysis: &Analysis) -> bool {
+pub(super) fn changes_schema(analysis: &Analysis) -> bool {
     analysis.writes.iter().any(|write| write.verb == Verb::Ddl) || analysis.kind == Kind::Ddl
 }
 
 /// Does the text end a transaction by a COMMIT that the wrapper did not send? Then nobody knows which
 /// writes it makes visible. case A28
-fn commits_as_text(analysis: &Analysis) -> bool {
+pub(super) fn commits_as_text(analysis: &Analysis) -> bool {
     use TransactionVerb as T;
     analysis
         .transaction
@@ -645,6 +304,6 @@ fn commits_as_text(analysis: &Analysis) -> bool {
         .any(|verb| matches!(verb, T::Commit | T::Prepare | T::CommitPrepared | T::Autocommit))
 }
 
-fn rolls_back_as_text(analysis: &Analysis) -> bool {
+pub(super) fn rolls_back_as_text(analysis: &Analysis) -> bool {
     analysis.transaction.contains(&TransactionVerb::Rollback)
 }

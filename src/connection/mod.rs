@@ -6,6 +6,7 @@ mod capture;
 mod descent;
 mod effects;
 mod images;
+mod plan;
 mod preselect;
 mod reported;
 #[cfg(feature = "stream")]

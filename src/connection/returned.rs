@@ -4,8 +4,8 @@ use sea_orm::{DbErr, QueryResult};
 
 use super::{
     WriteSet,
-    effects::Plan,
     images::{Image, Images},
+    plan::Plan,
 };
 use crate::cache::Inner;
 

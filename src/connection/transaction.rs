@@ -26,7 +26,8 @@ use super::{
     ReadThrough, WriteSet,
     ask::{Answer, Ask},
     barrier::{guard_commit, is_in_doubt, refused},
-    effects::{Plan, is_quiet},
+    effects::is_quiet,
+    plan::Plan,
     preselect::Proven,
 };
 use crate::{

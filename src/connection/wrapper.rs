@@ -13,8 +13,9 @@ use super::{
     CachedTransaction,
     ask::{Answer, Ask},
     barrier::{guard_commit, is_in_doubt, refused},
-    effects::{Plan, is_quiet},
+    effects::is_quiet,
     images::Selected,
+    plan::Plan,
     preselect::{PreSelect, Proven},
     transaction::Seen,
 };

@@ -99,22 +99,10 @@ impl Freshness {
     ///
     /// `decode` turns a payload into a value; `None` makes it a miss. `load` runs at most once.
     /// Cancel safe: dropping the future abandons the flight it leads, and a waiter takes over.
+    ///
+    /// What is to be loaded before its time is over, or is served past it, is loaded in the background, as
+    /// `detached` says; if that is nothing, by `load`, for which this caller waits.
     pub(crate) async fn fetch<T, E, L, F>(
-        self: &Arc<Self>,
-        question: &Question,
-        decode: impl Fn(PayloadKind, &Bytes) -> Option<T>,
-        load: L,
-    ) -> Result<Fetched<T>, E>
-    where
-        L: FnOnce() -> F,
-        F: Future<Output = Result<Loaded<T>, E>>,
-    {
-        self.fetch_or_detach(question, decode, load, || None).await
-    }
-
-    /// The same. What is to be loaded before its time is over, or is served past it, is loaded in the
-    /// background, as `detached` says; if that is nothing, by `load`, for which this caller waits.
-    pub(crate) async fn fetch_or_detach<T, E, L, F>(
         self: &Arc<Self>,
         question: &Question,
         decode: impl Fn(PayloadKind, &Bytes) -> Option<T>,
@@ -417,7 +405,7 @@ mod tests {
                     may_go.await.unwrap();
                     Ok::<_, Infallible>(loaded(None))
                 };
-                freshness.fetch(&question, |_, _| Some(None), load).await.unwrap().value
+                freshness.fetch(&question, |_, _| Some(None), load, || None).await.unwrap().value
             }
         });
         has_began.await.unwrap();
@@ -425,7 +413,8 @@ mod tests {
         let mut late = std::pin::pin!(freshness.fetch(
             &question,
             |_, _| Some(None),
-            || async { Ok::<_, Infallible>(loaded(Some("row"))) }
+            || async { Ok::<_, Infallible>(loaded(Some("row"))) },
+            || None
         ));
         assert!(futures_util::poll!(late.as_mut()).is_pending(), "it waits for the flight");
         go.send(()).unwrap();

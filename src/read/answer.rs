@@ -91,7 +91,7 @@ where
                 Ok(Loaded { value: C::Shared::share(value), payload })
             };
             let apart = || detached::<C>(db, load.clone(), tagged, label);
-            cache.inner.freshness.fetch_or_detach(&question, readable::<C>(cache), now, apart).await
+            cache.inner.freshness.fetch(&question, readable::<C>(cache), now, apart).await
         }
     };
     let counters = cache.inner.counters.table(label);

@@ -311,7 +311,7 @@ impl ResponseCache {
             let (payload, reason) = self.payload(&question, kept);
             Ok(Loaded { value: Answer::Made(response, reason), payload })
         };
-        match freshness.fetch(&question, decode, load).await {
+        match freshness.fetch(&question, decode, load, || None).await {
             Ok(fetched) => {
                 counters.count(fetched.outcome);
                 Ok(match fetched.value {

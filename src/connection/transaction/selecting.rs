@@ -4,8 +4,8 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement};
 
 use super::CachedTransaction;
 use crate::connection::{
-    effects::Plan,
     images::{Image, Selected},
+    plan::Plan,
 };
 
 impl CachedTransaction {

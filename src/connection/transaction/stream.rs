@@ -11,7 +11,7 @@ use futures_util::Stream;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, StreamTrait, TransactionStream};
 
 use super::CachedTransaction;
-use crate::connection::{ask::Ask, effects::Plan, returned::Returned, stream::Kept};
+use crate::connection::{ask::Ask, plan::Plan, returned::Returned, stream::Kept};
 
 /// Rows of a statement sent through a [`CachedTransaction`].
 ///
