@@ -225,7 +225,7 @@ impl Cache {
     ///
     /// # Errors
     /// Those of `load`, for which somebody waited. One in the background is counted
-    /// ([`CacheStats::refreshes_failed`]), and the entry stays as it is.
+    /// ([`refreshes_failed`](crate::CacheStats::refreshes_failed)), and the entry stays as it is.
     pub async fn get_or_load_detached<T, E, L, F>(
         &self,
         key: &str,
