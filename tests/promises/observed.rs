@@ -4,6 +4,8 @@
 mod advice;
 mod compose;
 mod decisions;
+mod log;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod purges;
+mod spans;

@@ -16,6 +16,7 @@ mod rate;
 mod rehearsal;
 mod reply;
 mod sentinel;
+mod span;
 mod supervisor;
 #[cfg(all(test, unix))]
 mod tests;

@@ -25,6 +25,7 @@ use tokio::{
     task::{AbortHandle, unconstrained},
     time::timeout,
 };
+use tracing::Instrument as _;
 
 use super::{
     backoff::{Backoff, chance},
@@ -34,6 +35,7 @@ use super::{
     dial::{Dialed, Dialer},
     introduction::{self, Introduction},
     reply::{self, Fault},
+    span,
     topology::Place,
 };
 use crate::store::StoreError;
@@ -146,12 +148,17 @@ impl Supervisor {
             return Err(StoreError::Unreachable { reason: lock(&links.trouble).clone() });
         };
         let mut ticket = links.admit()?;
-        match links.exchange(link, &live, commands, after).await {
+        let span = span::of(operation, commands, &live.at);
+        match links.exchange(link, &live, commands, after).instrument(span.clone()).await {
             Ok(values) => {
                 ticket.answered();
                 read(values, live.server).map_err(|fault| match fault {
-                    Fault::Refused(reason) => StoreError::Refused { operation, reason },
+                    Fault::Refused(reason) => {
+                        span.record("error.type", "refused");
+                        StoreError::Refused { operation, reason }
+                    }
                     Fault::Misshapen => {
+                        span.record("error.type", "misshapen");
                         let reason = "the server's reply does not fit the question".to_owned();
                         links.retire(link, &live, &reason);
                         StoreError::Unreachable { reason }
@@ -159,10 +166,12 @@ impl Supervisor {
                 })
             }
             Err(Failure::Timeout) => {
+                span.record("error.type", "timeout");
                 ticket.failed(|| format!("no answer within {after:?}, several times in a row"));
                 Err(StoreError::Timeout { operation, after })
             }
             Err(Failure::Lost(reason)) => {
+                span.record("error.type", "connection");
                 ticket.failed(|| reason.clone());
                 Err(StoreError::Unreachable { reason })
             }

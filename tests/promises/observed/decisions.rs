@@ -1,49 +1,14 @@
 //! Debug mode: a line of the log for each decision, and nothing in it that should not be there.
 
-use std::{
-    io::Write,
-    sync::{Arc, Mutex},
-};
-
 use sea_orm::{TransactionTrait, entity::prelude::*};
 use sea_orm_cache::prelude::*;
-use tracing_subscriber::fmt::MakeWriter;
 
+use super::log::Log;
 use crate::{
     entity::book,
     support::Backend,
     world::{StoreKind, World, retitled, title},
 };
-
-/// What was logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn take(&self) -> Vec<String> {
-        let bytes = std::mem::take(&mut *self.0.lock().unwrap());
-        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, part: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(part);
-        Ok(part.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
 
 // feature D10
 // case G8
@@ -51,16 +16,7 @@ impl MakeWriter<'_> for Log {
 async fn each_decision_is_a_line_of_the_log_without_keys_or_rows() {
     const SECRET: &str = "hunter2";
     let world = World::new(Backend::Sqlite, StoreKind::Memory).await.unwrap();
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(log.clone())
-        .with_ansi(false)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::DEBUG)
-        .finish();
-    // With one subscriber alone, a line of the log that another test's thread is the first to meet is switched
-    // off for all threads, since that thread has none. With two, all are asked.
-    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
-    let _here = tracing::subscriber::set_default(subscriber);
+    let (log, _listening) = Log::listen();
     let ours = |log: &Log| {
         let lines = log.take().into_iter().filter(|line| line.contains("sea_orm_cache"));
         lines.collect::<Vec<_>>()
