@@ -6,10 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use plotters::prelude::*;
 
 use crate::{
-    scenario::{
-        by_key,
-        mixed::{self, systems},
-    },
+    scenario::{by_key, mixed},
     sheet::Sheet,
 };
 
@@ -56,15 +53,11 @@ fn bars(sheet: &Sheet, scenario: &str, case: &str) -> Vec<Bar> {
         .filter_map(|system| {
             let value = sheet.median(scenario, case, system, "ops/s")?;
             let stale = mixed::total(sheet, case, system, "stale reads");
-            Some(Bar { name: system.to_owned(), value, ours: is_ours(system), stale })
+            Some(Bar { name: system.to_owned(), value, ours: system.starts_with("ours"), stale })
         })
         .collect();
     bars.sort_by(|one, other| other.value.total_cmp(&one.value));
     bars
-}
-
-fn is_ours(system: &str) -> bool {
-    [systems::OURS, systems::OURS_NEAR, by_key::REDIS_HIT, by_key::STAMPS, by_key::NEAR].contains(&system)
 }
 
 fn panel(
