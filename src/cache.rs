@@ -34,8 +34,6 @@ use crate::{
     store::{Stamp, Store, Watch},
 };
 
-/// Under which name the application's own entries are counted.
-const OWN: &str = "(own)";
 /// Bytes of statement texts and their analysis that are remembered.
 const MEMO_BYTES: u64 = 8 << 20;
 

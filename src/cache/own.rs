@@ -7,7 +7,7 @@ use sea_orm::EntityTrait;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Cache, OWN,
+    Cache,
     names::{bare_name, stem},
 };
 use crate::{
@@ -18,6 +18,9 @@ use crate::{
     },
     watched::{self, Refusal},
 };
+
+/// Under which name the application's own entries are counted.
+const OWN: &str = "(own)";
 
 /// How one entry of the application's own is kept.
 #[derive(Clone, Debug, Default)]

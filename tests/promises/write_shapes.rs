@@ -3,6 +3,30 @@
 //!
 //! What each form of a write purges, and that it purges no more, is in `write_forms.rs`.
 
+/// Tables with a key and the key of what is above.
+macro_rules! entities {
+    ($($module:ident = $table:literal, $key:ty;)*) => {
+        $(mod $module {
+            use sea_orm::entity::prelude::*;
+            use sea_orm_cache::CacheEntity;
+
+            #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, CacheEntity)]
+            #[sea_orm(table_name = $table)]
+            #[cache(index("up"))]
+            pub struct Model {
+                #[sea_orm(primary_key, auto_increment = false)]
+                pub id: $key,
+                pub up: Option<$key>,
+            }
+
+            #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+            pub enum Relation {}
+
+            impl ActiveModelBehavior for ActiveModel {}
+        })*
+    };
+}
+
 mod bulk;
 mod cascades;
 mod defaults;

@@ -10,38 +10,14 @@ use crate::{
     world::World,
 };
 
-/// Tables with a key and the key of what is above.
-macro_rules! entities {
-    ($($module:ident = $table:literal,)*) => {
-        $(mod $module {
-            use sea_orm::entity::prelude::*;
-            use sea_orm_cache::CacheEntity;
-
-            #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, CacheEntity)]
-            #[sea_orm(table_name = $table)]
-            #[cache(index("up"))]
-            pub struct Model {
-                #[sea_orm(primary_key, auto_increment = false)]
-                pub id: i64,
-                pub up: Option<i64>,
-            }
-
-            #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-            pub enum Relation {}
-
-            impl ActiveModelBehavior for ActiveModel {}
-        })*
-    };
-}
-
 entities! {
-    area = "area",
-    rack = "rack",
-    crate_ = "crate",
-    item = "item",
-    node = "node",
-    hen = "hen",
-    egg = "egg",
+    area = "area", i64;
+    rack = "rack", i64;
+    crate_ = "crate", i64;
+    item = "item", i64;
+    node = "node", i64;
+    hen = "hen", i64;
+    egg = "egg", i64;
 }
 
 /// The row 1 of a table, the rows below 1 and 2 of the one above, and how many there are.
