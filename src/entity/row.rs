@@ -199,6 +199,10 @@ pub(crate) struct RowWriter {
 }
 
 impl RowWriter {
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes) }
+    }
+
     pub(crate) fn finish(self) -> Vec<u8> {
         self.bytes
     }

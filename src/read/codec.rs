@@ -1,12 +1,15 @@
 //! What a query answers, as a payload: which codec writes it is decided by the query's type.
 
-use std::{fmt::Write as _, marker::PhantomData, sync::Arc, time::Duration};
+use std::{fmt::Write, marker::PhantomData, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use sea_orm::{EntityTrait, IdenStatic, Iterable, ModelTrait};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::shape::shape_of;
+use super::{
+    same_text::{differ_in_order, text_of, writes},
+    shape::shape_of,
+};
 use crate::{
     cache::Inner,
     entity::{
@@ -20,6 +23,9 @@ use crate::{
 
 /// An entry whose content names more tags than this depends on all content tags at once.
 const MOST_CONTENT_TAGS: usize = 16;
+
+/// Room for one row of the usual size, so that it is not moved while it is written.
+const USUAL_BYTES: usize = 512;
 
 /// Writes and reads the answer of one kind of query.
 pub(crate) trait Codec: Sized + 'static {
@@ -39,7 +45,7 @@ pub(crate) trait Codec: Sized + 'static {
     fn read(kind: PayloadKind, reader: &mut RowReader<'_>) -> Result<Self::Value, CodecError>;
 
     /// Writes the value down as its `Debug` says it, if it has one.
-    fn debug(_value: &Self::Value, _out: &mut Looks) {}
+    fn debug(_value: &Self::Value, _out: &mut dyn Write) {}
 
     /// Is what was read back the same, as far as that can be told by more than writing it again?
     fn same(_value: &Self::Value, _back: &Self::Value) -> bool {
@@ -131,57 +137,6 @@ where
     }
 }
 
-/// What a value looks like: its `Debug` text, as a hash and as the count of each byte.
-pub(crate) struct Looks {
-    hash: blake3::Hasher,
-    counts: [u32; 256],
-}
-
-impl std::fmt::Write for Looks {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        self.hash.update(text.as_bytes());
-        for byte in text.bytes() {
-            self.counts[usize::from(byte)] = self.counts[usize::from(byte)].wrapping_add(1);
-        }
-        Ok(())
-    }
-}
-
-impl Looks {
-    fn of<C: Codec>(value: &C::Value) -> Self {
-        let mut looks = Self { hash: blake3::Hasher::new(), counts: [0; 256] };
-        C::debug(value, &mut looks);
-        looks
-    }
-
-    fn same_text(&self, other: &Self) -> bool {
-        self.hash.finalize() == other.hash.finalize()
-    }
-
-    /// Equal texts; or texts of the same bytes in another order, if the order is one that changes
-    /// from one decoding to the next, as in a hash map.
-    fn may_equal(
-        &self,
-        back: &Self,
-        decode_again: impl Fn() -> Result<Self, CodecError>,
-    ) -> Result<bool, CodecError> {
-        /// Two entries of a hash map change places every other time.
-        const TRIES: usize = 8;
-        if self.same_text(back) {
-            return Ok(true);
-        }
-        if self.counts != back.counts {
-            return Ok(false);
-        }
-        for _ in 0..TRIES {
-            if !decode_again()?.same_text(back) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
 /// A row that can say the text of a column.
 pub(crate) trait ColumnText {
     fn column_text(&self, column: &str) -> Option<String>;
@@ -202,7 +157,7 @@ pub(crate) fn encode<C: Codec>(
     inner: &Inner,
     entity: Option<&EntityDescriptor>,
 ) -> Result<Payload, CodecError> {
-    let mut writer = RowWriter::default();
+    let mut writer = RowWriter::with_room(USUAL_BYTES);
     let kind = C::write(value, &mut writer)?;
     let bytes = writer.finish();
     // A column type whose conversions do not mirror each other (a decoder that decrypts, say) must
@@ -210,17 +165,19 @@ pub(crate) fn encode<C: Codec>(
     let mut reader = RowReader::new(&bytes);
     let back = C::read(kind, &mut reader)?;
     reader.finish()?;
-    let mut again = RowWriter::default();
+    let mut again = RowWriter::with_room(bytes.len());
     if C::write(&back, &mut again)? != kind || again.finish() != bytes || !C::same(value, &back) {
         return Err(CodecError::NotFaithful);
     }
     // The same for what is lost on the way out, which writing again does not show.
-    let decode_again = || {
-        let back = C::read(kind, &mut RowReader::new(&bytes))?;
-        Ok(Looks::of::<C>(&back))
-    };
-    if !Looks::of::<C>(value).may_equal(&Looks::of::<C>(&back), decode_again)? {
-        return Err(CodecError::NotFaithful);
+    let text = text_of(bytes.len() * 2, |out| C::debug(value, out));
+    let is = |text: &str, value: &C::Value| writes(text, |out| C::debug(value, out));
+    if !is(&text, &back) {
+        let back = text_of(text.len(), |out| C::debug(&back, out));
+        let writes_back = || Ok(is(&back, &C::read(kind, &mut RowReader::new(&bytes))?));
+        if !differ_in_order(&text, &back, writes_back)? {
+            return Err(CodecError::NotFaithful);
+        }
     }
     let (more, depends_on_family) = content_tags::<C>(value, inner, entity);
     Ok(Payload { kind, bytes, more, depends_on_family, at_most: None, took: Duration::ZERO })
@@ -326,7 +283,7 @@ impl<E: Rebuild> Codec for OneModel<E> {
         reader.model::<E>().map(Some)
     }
 
-    fn debug(value: &Self::Value, out: &mut Looks) {
+    fn debug(value: &Self::Value, out: &mut dyn Write) {
         let _ = write!(out, "{value:?}");
     }
 
@@ -359,7 +316,7 @@ impl<E: Rebuild> Codec for AllModels<E> {
         read_many(reader, |reader| reader.model::<E>())
     }
 
-    fn debug(value: &Self::Value, out: &mut Looks) {
+    fn debug(value: &Self::Value, out: &mut dyn Write) {
         let _ = write!(out, "{value:?}");
     }
 
@@ -411,7 +368,7 @@ impl<E: Rebuild, F: Rebuild> Codec for OnePair<E, F> {
         Pair::<E, F>::read_pair(reader).map(Some)
     }
 
-    fn debug(value: &Self::Value, out: &mut Looks) {
+    fn debug(value: &Self::Value, out: &mut dyn Write) {
         let _ = write!(out, "{value:?}");
     }
 
@@ -444,7 +401,7 @@ impl<E: Rebuild, F: Rebuild> Codec for AllPairs<E, F> {
         read_many(reader, Pair::<E, F>::read_pair)
     }
 
-    fn debug(value: &Self::Value, out: &mut Looks) {
+    fn debug(value: &Self::Value, out: &mut dyn Write) {
         let _ = write!(out, "{value:?}");
     }
 
@@ -480,7 +437,7 @@ impl<E: Rebuild, F: Rebuild> Codec for Families<E, F> {
         })
     }
 
-    fn debug(value: &Self::Value, out: &mut Looks) {
+    fn debug(value: &Self::Value, out: &mut dyn Write) {
         let _ = write!(out, "{value:?}");
     }
 

@@ -8,6 +8,7 @@ mod load;
 mod near;
 mod page;
 mod question;
+mod same_text;
 mod select;
 mod shape;
 mod write_through;
