@@ -250,6 +250,7 @@ pub enum StoreError {
 /// end early), at most ten years (what every store can count).
 fn whole_millis(life: Duration) -> u64 {
     const TEN_YEARS: u64 = 10 * 366 * 24 * 3600 * 1000;
-    let millis = life.as_nanos().div_ceil(1_000_000);
+    let more = u128::from(!life.subsec_nanos().is_multiple_of(1_000_000));
+    let millis = life.as_millis() + more;
     u64::try_from(millis).unwrap_or(TEN_YEARS).clamp(1, TEN_YEARS)
 }

@@ -41,7 +41,7 @@ impl WriterId {
 impl fmt::Display for WriterId {
     /// As in the store: `w` and sixteen lower-case hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "w{:016x}", self.0)
+        write_digits(f, b'w', self.0)
     }
 }
 
@@ -93,8 +93,8 @@ impl fmt::Display for Stamp {
     /// As in the store: `s` and sixteen lower-case hexadecimal digits; the label, if there is one,
     /// behind a dot in the same way.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "s{:016x}", self.number)?;
-        if self.label != 0 { write!(f, ".{:016x}", self.label) } else { Ok(()) }
+        write_digits(f, b's', self.number.get())?;
+        if self.label != 0 { write_digits(f, b'.', self.label) } else { Ok(()) }
     }
 }
 
@@ -115,6 +115,15 @@ fn stamp(raw: &[u8]) -> Option<Stamp> {
         _ => return None,
     };
     Some(Stamp::from_number(hexadecimal(number)?)?.labelled(label))
+}
+
+/// The other way, behind a letter. Each write sends some of these.
+fn write_digits(f: &mut fmt::Formatter<'_>, letter: u8, number: u64) -> fmt::Result {
+    let mut text = [letter; 17];
+    for (digit, half) in text[1..].iter_mut().zip((0..16).rev()) {
+        *digit = b"0123456789abcdef"[(number >> (4 * half)) as usize & 0xf];
+    }
+    f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
 /// Sixteen lower-case digits. Each hit reads some of these, so by a table.

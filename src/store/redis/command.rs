@@ -1,7 +1,7 @@
 //! The commands as they go over the wire: MGET, SET with PX and NX, PEXPIRE with GT, EVALSHA, UNLINK,
 //! SCAN, PING, HELLO, INFO. Always a pipeline, which is one write to the socket.
 
-use std::{sync::LazyLock, time::Duration};
+use std::{borrow::Cow, sync::LazyLock, time::Duration};
 
 use redis::Pipeline;
 
@@ -56,7 +56,9 @@ pub(super) fn write(entries: &[EntryWrite], keep: &[(TagKey, Duration)]) -> Pipe
 
 fn store(pipeline: &mut Pipeline, entries: &[EntryWrite]) {
     for EntryWrite { key, bytes, ttl } in entries {
-        pipeline.cmd("SET").arg(key.as_str()).arg(&bytes[..]).arg("PX").arg(whole_millis(*ttl));
+        let mut set = redis::Cmd::with_capacity(5, key.as_str().len() + bytes.len() + 25);
+        set.arg("SET").arg(key.as_str()).arg(&bytes[..]).arg("PX").arg(whole_millis(*ttl));
+        pipeline.add_command(set);
     }
 }
 
@@ -68,11 +70,14 @@ pub(super) fn remove<'a>(keys: impl Iterator<Item = &'a str>) -> Pipeline {
 }
 
 fn unlink<'a>(pipeline: &mut Pipeline, keys: impl Iterator<Item = &'a str>) {
-    for (position, key) in keys.enumerate() {
-        if position % KEYS_PER_UNLINK == 0 {
-            pipeline.cmd("UNLINK");
-        }
-        pipeline.arg(key);
+    let mut keys = keys.peekable();
+    while let Some(first) = keys.peek() {
+        let mut unlink = redis::Cmd::with_capacity(4, 6 + 3 * first.len());
+        unlink.arg("UNLINK");
+        keys.by_ref().take(KEYS_PER_UNLINK).for_each(|key| {
+            unlink.arg(key);
+        });
+        pipeline.add_command(unlink);
     }
 }
 
@@ -96,7 +101,7 @@ const BARRIER_TEXT: &str = concat!(include_str!("feed.lua"), include_str!("barri
 pub(super) fn feed_of(key: &str) -> String {
     // Whatever a namespace is, in a key it has no colon.
     let namespace = key.split_once(':').map_or(key, |(namespace, _)| namespace);
-    format!("{namespace}:~feed")
+    [namespace, ":~feed"].concat()
 }
 
 /// Tells all who listen by publish/subscribe that they have missed something.
@@ -119,38 +124,43 @@ fn call(
     pipeline: &mut Pipeline,
     naming: Naming,
     (operation, writer, span): (&str, WriterId, u64),
-    tags: &[(&TagKey, String)],
+    tags: &[(&TagKey, Cow<'static, str>)],
 ) {
     let tags_per_call = if naming == Naming::Apart { 1 } else { TAGS_PER_CALL };
+    let writer = writer.to_string();
     for tags in tags.chunks(tags_per_call) {
-        match naming {
-            Naming::Hash => pipeline.cmd("EVALSHA").arg(BARRIER.get_hash()),
-            Naming::Text | Naming::Apart => pipeline.cmd("EVAL").arg(BARRIER_TEXT),
+        let (name, script) = match naming {
+            Naming::Hash => ("EVALSHA", BARRIER.get_hash()),
+            Naming::Text | Naming::Apart => ("EVAL", BARRIER_TEXT),
         };
         let feed = match tags {
             [(tag, _), ..] if naming != Naming::Apart => Some(feed_of(tag.as_str())),
             _ => None,
         };
-        pipeline.arg(tags.len() + usize::from(feed.is_some()));
+        let bytes = tags.iter().map(|(tag, word)| tag.as_str().len() + word.len()).sum::<usize>();
+        // Besides these the name, the script, two numbers, the feed's key, the operation and the writer.
+        let others = name.len() + script.len() + 40 + feed.as_ref().map_or(0, String::len) + 8 + writer.len();
+        let mut call = redis::Cmd::with_capacity(7 + 2 * tags.len(), bytes + others);
+        call.arg(name).arg(script).arg(tags.len() + usize::from(feed.is_some()));
         for (tag, _) in tags {
-            pipeline.arg(tag.as_str());
+            call.arg(tag.as_str());
         }
-        pipeline.arg(feed);
-        pipeline.arg(operation).arg(writer.to_string()).arg(span);
+        call.arg(feed).arg(operation).arg(&*writer).arg(span);
         for (_, word) in tags {
-            pipeline.arg(word);
+            call.arg(&**word);
         }
+        pipeline.add_command(call);
     }
 }
 
-fn label(label: u64) -> String {
+fn label(label: u64) -> Cow<'static, str> {
     // As a stamp shows it, where no label is no text.
-    if label == 0 { "l".to_owned() } else { format!("l{label:016x}") }
+    if label == 0 { "l".into() } else { format!("l{label:016x}").into() }
 }
 
 pub(super) fn arm(arm: &Arm, naming: Naming) -> Pipeline {
     let mut pipeline = redis::pipe();
-    let word = |unless: u64| if unless == 0 { String::new() } else { label(unless) };
+    let word = |unless: u64| if unless == 0 { "".into() } else { label(unless) };
     let tags: Vec<_> = arm.tags.iter().map(|(tag, unless)| (tag, word(*unless))).collect();
     call(&mut pipeline, naming, ("arm", arm.writer, whole_millis(arm.life)), &tags);
     pipeline
@@ -160,14 +170,14 @@ pub(super) fn arm(arm: &Arm, naming: Naming) -> Pipeline {
 pub(super) fn release(release: &Release, naming: Naming) -> Pipeline {
     let settle = if release.settle.is_zero() { 0 } else { whole_millis(release.settle) };
     let word = |fate: &Fate| match fate {
-        Fate::Purge => "p".to_owned(),
+        Fate::Purge => "p".into(),
         Fate::PurgeUnless(unless) => label(*unless),
-        Fate::End(held) => format!("e{held}"),
-        Fate::Spare => "s".to_owned(),
-        Fate::Renew(stamp, life) => format!("n{stamp}@{}", (*life).max(1)),
+        Fate::End(held) => format!("e{held}").into(),
+        Fate::Spare => "s".into(),
+        Fate::Renew(stamp, life) => format!("n{stamp}@{}", (*life).max(1)).into(),
     };
     let tags: Vec<_> = release.tags.iter().map(|(tag, fate)| (tag, word(fate))).collect();
-    let mut pipeline = redis::pipe();
+    let mut pipeline = Pipeline::with_capacity(2 + release.store.len());
     call(&mut pipeline, naming, ("release", release.writer, settle), &tags);
     if naming != Naming::Apart {
         unlink(&mut pipeline, release.entries.iter().map(EntryKey::as_str));
