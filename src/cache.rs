@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 #[cfg(feature = "cli")]
 pub(crate) use self::names::{matches_pattern, stem};
 pub(crate) use self::{
-    inner::Inner,
+    inner::{Inner, Rows},
     names::bare_name,
     own::{comes_back, encode_own},
 };

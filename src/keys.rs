@@ -45,6 +45,7 @@ const LONGEST_PART: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Keyspace {
     namespace: String,
+    everything: TagKey,
 }
 
 /// 128 bits of BLAKE3: stable across processes, platforms and versions, and hard to aim at, since
@@ -77,13 +78,17 @@ impl Keyspace {
     pub(crate) fn new(namespace: &str) -> Self {
         let mut escaped = String::with_capacity(namespace.len());
         push_part(&mut escaped, namespace);
-        Self { namespace: escaped }
+        Self::of_escaped(escaped)
     }
 
     /// The same for Redis Cluster, where the text between braces is what decides on a key's slot:
     /// all keys of the namespace are in one.
     pub(crate) fn in_one_slot(namespace: &str) -> Self {
-        Self { namespace: format!("{{{}}}", Self::hash_tag(namespace)) }
+        Self::of_escaped(format!("{{{}}}", Self::hash_tag(namespace)))
+    }
+
+    fn of_escaped(namespace: String) -> Self {
+        Self { everything: TagKey::from_full(format!("{namespace}:t")), namespace }
     }
 
     /// What stands between the braces.
@@ -117,6 +122,7 @@ impl Keyspace {
             shared: std::iter::once(self.everything()).chain(group).chain(any_user).collect(),
             any_row: self.any_row(folded),
             table: self.table(folded),
+            index: self.index(folded),
             odd: self.odd_rows(folded),
             entry,
             suffix: format!("@{fingerprint}"),
@@ -179,7 +185,7 @@ impl Keyspace {
 
     /// Everything in the namespace.
     pub(crate) fn everything(&self) -> TagKey {
-        TagKey::from_full(format!("{}:t", self.namespace))
+        self.everything.clone()
     }
 
     /// Any write to the table. `folded` is the lower-cased bare table name.
@@ -252,7 +258,7 @@ impl Keyspace {
 
     fn one(&self, kind: &str, part: &str) -> String {
         let mut out = String::with_capacity(self.namespace.len() + part.len() + 16);
-        let _ = write!(out, "{}:{kind}:", self.namespace);
+        out.extend([&*self.namespace, ":", kind, ":"]);
         push_part(&mut out, part);
         out
     }
@@ -276,7 +282,8 @@ pub(crate) struct RowKeys {
     pub(crate) shared: Box<[TagKey]>,
     pub(crate) any_row: TagKey,
     pub(crate) table: TagKey,
-    odd: TagKey,
+    pub(crate) index: TagKey,
+    pub(crate) odd: TagKey,
     /// Before and behind the key in that of an entry.
     entry: String,
     suffix: String,

@@ -31,7 +31,7 @@ pub(crate) struct Inner {
     // A std lock: held for a clone of an Arc, never across an await.
     pub(crate) schema: RwLock<Arc<Schema>>,
     // A std lock: held for a map look-up, never across an await.
-    pub(super) rows: RwLock<HashMap<TypeId, Arc<Rows>>>,
+    pub(super) rows: RwLock<HashMap<TypeId, Arc<Rows>, quick_cache::DefaultHashBuilder>>,
 }
 
 /// What the questions for an entity's rows have in common.

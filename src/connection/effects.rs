@@ -6,6 +6,7 @@ use sea_orm::{DbBackend, Value};
 
 use super::{
     descent::Found,
+    table_tags::TableTags,
     touched::{RowKey, Touched},
 };
 use crate::{
@@ -14,6 +15,7 @@ use crate::{
     freshness::PurgeSet,
     schema::{Change, Columns, Reached, Schema},
     statement::{Analysis, Dialect, Kind, TransactionVerb, Verb, Write},
+    store::TagKey,
 };
 
 /// What a statement, or all statements of a transaction, touched.
@@ -33,7 +35,11 @@ impl WriteSet {
         self.tables.extend(later.tables);
         self.rows.merge(later.rows);
         self.rest.merge(later.rest);
-        // case D28
+        self.bound(inner);
+    }
+
+    /// case D28
+    fn bound(&mut self, inner: &Inner) {
         if self.rows.tags.len() > inner.config.max_row_tags {
             self.rows = PurgeSet::default();
             for table in &self.tables {
@@ -74,57 +80,60 @@ impl Inner {
     /// True if knowing the rows that it touches could not make that less.
     pub(super) fn add_write(&self, set: &mut WriteSet, touched: &Touched<'_>, schema: &Schema) -> bool {
         let write = touched.write;
-        let folded: Box<str> = write.table.fold().into();
+        let folded = &*write.table.fold();
         let reached = self.reached(write, schema);
         let found = |table: &str| touched.images.below.as_ref().and_then(|below| below.of(table));
         // Also those that it comes back to.
-        let own = found(&folded).filter(|_| reached.comes_back);
-        let names_its_rows = (!reached.comes_back || own.is_some()) && !schema.replaces(&folded);
+        let own = found(folded).filter(|_| reached.comes_back);
+        let names_its_rows = (!reached.comes_back || own.is_some()) && !schema.replaces(folded);
         let mut is_exact = names_its_rows && reached.changes.len() == 1;
         for (table, what) in &reached.changes {
-            set.tables.insert(table.clone());
-            set.rest.tags.insert(self.keys.table(table));
             let policy = self.registry.table(table);
-            self.add_dependents(set, policy.as_deref(), what);
+            let policy = policy.as_deref();
+            let tags = self.tags_of(policy, table);
+            set.tables.insert(table.clone());
+            set.rest.tags.insert(tags.table());
+            self.add_dependents(set, policy, what);
             if schema.behind(table).is_some_and(|view| view.reads.is_empty()) {
                 set.add_everything(self);
             }
-            if *table == folded && names_its_rows {
-                let is_plain = schema.is_plain(&folded);
-                is_exact &= self.add_rows(set, touched, policy.as_deref(), &folded, is_plain);
-                is_exact &= policy.as_deref().is_none_or(|policy| policy.index.is_empty());
-                let index = policy.as_deref().filter(|_| is_plain);
-                let mut tags = index.and_then(|policy| touched.index_tags(&self.keys, policy, schema));
-                if let Some((policy, found)) = policy.as_deref().zip(own) {
-                    self.add_found(set, (policy, &folded), found, schema);
-                    let more = touched.found_tags(&self.keys, policy, found, &folded, schema);
-                    tags = tags.zip(more).map(|(mut tags, more)| {
-                        tags.extend(more);
-                        tags
+            if **table == *folded && names_its_rows {
+                let is_plain = schema.is_plain(folded);
+                is_exact &= self.add_rows(set, touched, policy, &tags, is_plain);
+                is_exact &= policy.is_none_or(|policy| policy.index.is_empty());
+                let index = policy.filter(|policy| is_plain && policy.index_label != 0);
+                let mut values = index.and_then(|policy| touched.index_tags(&self.keys, policy, schema));
+                if let Some((policy, found)) = policy.zip(own) {
+                    self.add_found(set, (policy, &tags), found, (folded, schema));
+                    let more = touched.found_tags(&self.keys, policy, found, folded, schema);
+                    values = values.zip(more).map(|(mut values, more)| {
+                        values.extend(more);
+                        values
                     });
                 }
-                self.add_index(set, policy.as_deref(), &folded, tags);
+                self.add_index(set, policy, &tags, values);
                 continue;
             }
-            if *table != folded
-                && let Some((policy, found)) = policy.as_deref().zip(found(table))
+            if **table != *folded
+                && let Some((policy, found)) = policy.zip(found(table))
             {
-                self.add_found(set, (policy, table), found, schema);
-                let tags = touched.found_tags(&self.keys, policy, found, table, schema);
-                self.add_index(set, Some(policy), table, tags);
+                self.add_found(set, (policy, &tags), found, (table, schema));
+                let values = touched.found_tags(&self.keys, policy, found, table, schema);
+                self.add_index(set, Some(policy), &tags, values);
                 continue;
             }
             // Rows that the database picks. A plain INSERT into a relative changes none of its own.
             let inserts_alone = *what == Change { inserts: true, ..Change::default() };
             if !inserts_alone || schema.replaces(table) {
-                set.rest.tags.insert(self.keys.any_row(table));
+                set.rest.tags.insert(tags.any_row());
             }
-            let policies = self.registry.table(&folded).zip(policy.clone());
-            let key = schema.only_reference(&folded, table, &reached.changes);
-            let tags = key.zip(policies).and_then(|(key, (parent, child))| {
-                touched.referrers_tags(&self.keys, key, (&parent, &child), table)
+            let origin = self.registry.table(folded);
+            let policies = origin.as_deref().zip(policy);
+            let key = schema.only_reference(folded, table, &reached.changes);
+            let values = key.zip(policies).and_then(|(key, (parent, child))| {
+                touched.referrers_tags(&self.keys, key, (parent, child), table)
             });
-            self.add_index(set, policy.as_deref(), table, tags);
+            self.add_index(set, policy, &tags, values);
         }
         is_exact
     }
@@ -135,6 +144,9 @@ impl Inner {
         let folded = write.table.fold();
         // What conflicts is deleted, which may set off more.
         let change = if schema.replaces(&folded) { Change::anything() } else { change_of(write) };
+        if schema.stands_alone(&folded) && also(&folded).is_empty() {
+            return Reached::alone(folded.into(), change);
+        }
         schema.reach(&folded, change, also)
     }
 
@@ -154,12 +166,12 @@ impl Inner {
     }
 
     /// True if the rows are known, or none of those that were there is touched.
-    pub(super) fn add_rows(
+    fn add_rows(
         &self,
         set: &mut WriteSet,
         touched: &Touched<'_>,
         policy: Option<&TablePolicy>,
-        folded: &str,
+        tags: &TableTags<'_>,
         is_plain: bool,
     ) -> bool {
         // A plain INSERT changes no row that is there; "no such row" depends on the table's tag.
@@ -167,65 +179,65 @@ impl Inner {
         if touched.write.verb == Verb::Insert && !runs_triggers {
             return true;
         }
-        let keys = policy.and_then(|policy| Some((policy, touched.keys(policy)?)));
-        let Some((policy, keys)) = keys.filter(|(_, keys)| keys.len() <= self.config.max_row_tags) else {
-            set.rest.tags.insert(self.keys.any_row(folded));
+        let keys = policy.and_then(|policy| touched.keys(policy));
+        let Some(keys) = keys.filter(|keys| keys.len() <= self.config.max_row_tags) else {
+            set.rest.tags.insert(tags.any_row());
             return false;
         };
-        self.add_keys(set, policy, folded, keys);
+        self.add_keys(set, tags, keys);
         true
     }
 
-    pub(super) fn add_keys(&self, set: &mut WriteSet, policy: &TablePolicy, folded: &str, keys: Vec<RowKey>) {
-        let mut rows = PurgeSet::default();
+    fn add_keys(&self, set: &mut WriteSet, tags: &TableTags<'_>, keys: Vec<RowKey>) {
         for key in keys {
             if key.is_loose {
                 // A text that is not plain may be what the database holds equal to this one.
-                rows.tags.insert(self.keys.odd_rows(folded));
+                set.rows.tags.insert(tags.odd_rows());
             }
-            rows.tags.insert(self.keys.row_tag(folded, key.named));
-            for entity in key.exact.iter().flat_map(|exact| policy.entities.iter().map(move |e| (exact, e))) {
-                rows.entries.insert(self.row_entry(entity.1, entity.0));
-            }
+            set.rows.tags.insert(tags.row(key.named));
+            set.rows.entries.extend(key.exact.iter().flat_map(|exact| tags.entries(exact)));
         }
-        set.merge(WriteSet { rows, ..WriteSet::default() }, self);
+        set.bound(self);
     }
 
     /// Rows that the database touches by itself, where all of them were found.
-    pub(super) fn add_found(
+    fn add_found(
         &self,
         set: &mut WriteSet,
-        (policy, folded): (&TablePolicy, &str),
+        (policy, tags): (&TablePolicy, &TableTags<'_>),
         found: &Found,
-        schema: &Schema,
+        (folded, schema): (&str, &Schema),
     ) {
         match found.keys(policy, folded, schema).filter(|keys| keys.len() <= self.config.max_row_tags) {
-            Some(keys) => self.add_keys(set, policy, folded, keys),
+            Some(keys) => self.add_keys(set, tags, keys),
             None => {
-                set.rest.tags.insert(self.keys.any_row(folded));
+                set.rest.tags.insert(tags.any_row());
             }
         }
     }
 
     /// The table's index tags: those with the values, or the one for all.
-    pub(super) fn add_index(
+    fn add_index(
         &self,
         set: &mut WriteSet,
         policy: Option<&TablePolicy>,
-        folded: &str,
-        tags: Option<BTreeSet<crate::store::TagKey>>,
+        tags: &TableTags<'_>,
+        values: Option<BTreeSet<TagKey>>,
     ) {
-        let all = self.keys.index(folded);
-        match (policy, tags) {
-            (Some(policy), Some(tags))
-                if policy.index_label != 0 && tags.len() <= self.config.max_row_tags =>
+        let all = tags.index();
+        match (policy, values) {
+            (Some(policy), Some(values))
+                if policy.index_label != 0 && values.len() <= self.config.max_row_tags =>
             {
-                let mut index = PurgeSet { tags, ..PurgeSet::default() };
+                let mut index = PurgeSet { tags: values, ..PurgeSet::default() };
                 index.unless.insert(all, policy.index_label);
-                set.merge(WriteSet { rows: index, ..WriteSet::default() }, self);
+                set.rows.merge(index);
+                set.bound(self);
             }
             // Also where no index is declared: other code may declare one.
-            _ => set.rest.merge(PurgeSet { tags: [all].into(), ..PurgeSet::default() }),
+            _ => {
+                set.rest.tags.insert(all);
+            }
         }
     }
 

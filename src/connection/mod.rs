@@ -14,6 +14,7 @@ mod returned;
 #[cfg(feature = "stream")]
 mod stream;
 mod surroundings;
+mod table_tags;
 mod touched;
 mod transaction;
 mod words;

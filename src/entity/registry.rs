@@ -198,10 +198,13 @@ pub(crate) struct Registry {
     any_encrypted: AtomicBool,
 }
 
+/// Names and types are the program's own, so the quicker hash will do; each read and write looks some up.
+type Quick = quick_cache::DefaultHashBuilder;
+
 #[derive(Debug, Default)]
 struct Known {
-    by_type: HashMap<TypeId, Arc<EntityDescriptor>>,
-    by_table: HashMap<Box<str>, Arc<TablePolicy>>,
+    by_type: HashMap<TypeId, Arc<EntityDescriptor>, Quick>,
+    by_table: HashMap<Box<str>, Arc<TablePolicy>, Quick>,
 }
 
 impl Registry {

@@ -129,7 +129,7 @@ pub(crate) struct TableCounters {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     // A std lock: held for a map look-up, never across an await.
-    tables: RwLock<HashMap<Box<str>, Arc<TableCounters>>>,
+    tables: RwLock<HashMap<Box<str>, Arc<TableCounters>, quick_cache::DefaultHashBuilder>>,
     pub(crate) namespace_purges: AtomicU64,
     pub(crate) not_stored: AtomicU64,
 }

@@ -27,10 +27,13 @@ pub(crate) use watch::SchemaWatch;
 
 use crate::statement::TableName;
 
+/// Names are the database's own, so the quicker hash will do; several are looked up for each write.
+type ByName = quick_cache::DefaultHashBuilder;
+
 /// What the catalogue says of all tables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schema {
-    tables: HashMap<Box<str>, Table>,
+    tables: HashMap<Box<str>, Table, ByName>,
     /// The catalogue knows the tables of all schemas, not only those that need no qualifier.
     knows_all_schemas: bool,
     /// The tables of its foreign keys are those that it knows.
@@ -173,6 +176,13 @@ impl Schema {
     pub(crate) fn child_holds_exact_texts(&self, folded: &str, column: &str) -> bool {
         self.knows_children
             && self.table(folded).is_some_and(|table| table.exact_texts.contains(&fold(column)))
+    }
+
+    /// Does no other table change because this one does, but by triggers?
+    pub(crate) fn stands_alone(&self, folded: &str) -> bool {
+        self.table(folded).is_none_or(|table| {
+            table.referrers.is_empty() && table.relatives.is_empty() && table.view.is_none()
+        })
     }
 
     /// Does a plain INSERT or UPDATE delete the rows that conflict?

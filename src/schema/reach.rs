@@ -124,6 +124,13 @@ pub(crate) struct Reached {
     pub(crate) comes_back: bool,
 }
 
+impl Reached {
+    /// One table and no other.
+    pub(crate) fn alone(table: Box<str>, change: Change) -> Self {
+        Self { changes: BTreeMap::from([(table, change)]), comes_back: false }
+    }
+}
+
 impl Schema {
     /// The foreign key by which alone, and directly, `child` is among the reached tables; `None` if
     /// it is reached in any other way too.

@@ -88,16 +88,16 @@ fn keys_of_rows<'a>(
 fn keys_of_conjuncts<'a>(conjuncts: &'a [Conjunct], key_columns: &[&str]) -> Option<Vec<Vec<&'a Operand>>> {
     // A conjunct that names the whole key keeps its tuples together, so it wins over a product.
     let whole = |c: &&Conjunct| key_columns.iter().all(|k| position(&c.columns, k).is_some());
-    let mut chosen: Vec<&Conjunct> =
-        conjuncts.iter().filter(whole).min_by_key(|c| c.alternatives.len()).into_iter().collect();
-    if chosen.is_empty() {
-        for key in key_columns {
-            if chosen.iter().any(|c| position(&c.columns, key).is_some()) {
-                continue;
-            }
-            let covers = conjuncts.iter().filter(|c| position(&c.columns, key).is_some());
-            chosen.push(covers.min_by_key(|c| c.alternatives.len())?);
+    if let Some(whole) = conjuncts.iter().filter(whole).min_by_key(|c| c.alternatives.len()) {
+        return keys_of_rows(&whole.columns, &whole.alternatives, key_columns);
+    }
+    let mut chosen: Vec<&Conjunct> = Vec::new();
+    for key in key_columns {
+        if chosen.iter().any(|c| position(&c.columns, key).is_some()) {
+            continue;
         }
+        let covers = conjuncts.iter().filter(|c| position(&c.columns, key).is_some());
+        chosen.push(covers.min_by_key(|c| c.alternatives.len())?);
     }
     let count = chosen.iter().try_fold(1usize, |n, c| n.checked_mul(c.alternatives.len()))?;
     if count > KEYS_LIMIT {
