@@ -67,6 +67,8 @@ impl Answer {
         let Selected { before, after, below } = selected;
         let (affected, returned) = match self {
             Self::Done(result) => (Some(result.rows_affected()), None),
+            // It touched something, and more is not asked.
+            Self::One(Some(_)) if plan.is_exact() => (None, None),
             // One row was asked for; there may have been more.
             Self::One(row) if plan.is_one_row() => (Some(u64::from(row.is_some())), Some(row.as_slice())),
             Self::One(_) => (None, None),

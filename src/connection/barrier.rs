@@ -1,5 +1,7 @@
 //! The barrier around a COMMIT: armed before it is sent, and never committed behind.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, DbErr};
 
 use crate::{
@@ -24,14 +26,10 @@ pub(super) async fn guard_commit(
 ) -> Result<(), DbErr> {
     let limit = ticket.barrier_life() / 2;
     let mut limits = transaction.get_database_backend() == DbBackend::Postgres && ticket.leaves_barriers();
-    let text = format!(
-        "SELECT set_config('idle_in_transaction_session_timeout', '{}ms', true) \
-         WHERE current_setting('idle_in_transaction_session_timeout', true) IS NOT NULL",
-        limit.as_millis()
-    );
     loop {
         let rows = std::mem::take(&mut new_rows);
         if limits {
+            let text = limit_of(limit);
             let limit = transaction.execute_unprepared(&text);
             let (armed, limited) = futures_util::future::join(ticket.arm_with(rows), limit).await;
             armed.map_err(refused)?;
@@ -48,6 +46,15 @@ pub(super) async fn guard_commit(
             return Ok(());
         }
     }
+}
+
+/// For the transaction that it is sent in; a server that does not know the setting is left alone.
+fn limit_of(limit: Duration) -> String {
+    let millis = limit.as_millis();
+    format!(
+        "SELECT set_config('idle_in_transaction_session_timeout', '{millis}ms', true) \
+         WHERE current_setting('idle_in_transaction_session_timeout', true) IS NOT NULL"
+    )
 }
 
 /// The error of a write that was refused.

@@ -95,6 +95,11 @@ impl Plan {
         self.narrowing.is_some()
     }
 
+    /// Does the text say all that there is to know, but whether it touched anything?
+    pub(super) fn is_exact(&self) -> bool {
+        self.is_exact
+    }
+
     /// Do the rows that come back say more than the text?
     pub(crate) fn learns_from_rows(&self) -> bool {
         !self.is_exact && self.policy().is_some()
@@ -147,18 +152,16 @@ impl Plan {
         }
     }
 
-    /// What is purged, now that more is known.
-    pub(crate) fn narrowed(&self, inner: &Inner, mut images: Images) -> WriteSet {
-        let Some(Narrowing { analysis, values, schema, .. }) = &self.narrowing else {
-            return self.writes.clone();
-        };
-        let [write] = &analysis.writes[..] else { return self.writes.clone() };
+    /// What is purged, now that more is known; `None`: what was planned.
+    pub(crate) fn narrowed(&self, inner: &Inner, mut images: Images) -> Option<WriteSet> {
+        let Narrowing { analysis, values, schema, .. } = self.narrowing.as_ref()?;
+        let [write] = &analysis.writes[..] else { return None };
         // case D27
         if images.affected == Some(0) && write.filter.is_some() && schema.is_plain(&write.table.fold()) {
-            return WriteSet::default();
+            return Some(WriteSet::default());
         }
         if self.is_exact {
-            return self.writes.clone();
+            return None;
         }
         // Rows that were not there, or not visible, when they were selected.
         if let Some(before) = &images.before
@@ -173,7 +176,7 @@ impl Plan {
         }
         let mut writes = WriteSet::default();
         inner.add_write(&mut writes, &Touched::new(write, values, &images, schema), schema);
-        writes
+        Some(writes)
     }
 }
 

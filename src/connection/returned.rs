@@ -47,7 +47,7 @@ impl Returned {
             return self.plan.writes;
         }
         let images = Images { returned: self.images, affected: Some(self.count), ..Images::default() };
-        self.plan.narrowed(inner, images)
+        self.plan.narrowed(inner, images).unwrap_or(self.plan.writes)
     }
 
     /// What it wrote at most.

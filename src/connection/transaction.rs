@@ -288,7 +288,7 @@ impl CachedTransaction {
         let writes = match &result {
             Ok(answer) if plan.can_narrow() => {
                 let images = answer.images(&plan, selected);
-                plan.narrowed(&self.cache.inner, images)
+                plan.narrowed(&self.cache.inner, images).unwrap_or(plan.writes)
             }
             // Also after an error: the statement may have had its effect, in whole or in part.
             _ => plan.writes,

@@ -1,7 +1,6 @@
 //! The duty to purge: taken before a write is sent, armed before it can be seen, delivered after.
 
 use std::{
-    collections::BTreeMap,
     future::Future,
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
@@ -136,8 +135,8 @@ pub(crate) struct PurgeTicket {
 
 /// The marks that a writer left.
 struct Marks {
-    /// Tags, and the label that kept the mark off.
-    tags: BTreeMap<TagKey, u64>,
+    /// As they were sent; tags in order, each once.
+    arm: Arm,
     /// Their life began no earlier.
     since: Instant,
 }
@@ -157,12 +156,9 @@ impl PurgeTicket {
         let writing = self.freshness.writing;
         let result = match writing.consistency {
             Consistency::Strict => {
-                let tags = set.tags.iter().map(|tag| (tag.clone(), 0));
-                let tags = tags.chain(set.unless.iter().map(|(tag, label)| (tag.clone(), *label)));
-                let mut all = tags.collect::<BTreeMap<_, _>>();
-                // What was armed before and is not touched any more is released with the rest.
-                all.extend(self.marks.take().into_iter().flat_map(|marks| marks.tags));
-                self.leave_marks(all).await
+                let before = self.marks.take().map(|marks| marks.arm.tags).unwrap_or_default();
+                let tags = all_marked(before, set);
+                self.leave_marks(tags).await
             }
             Consistency::AfterCommit if writing.on_outage == OnOutage::RefuseWrites => {
                 self.freshness.store.ping().await
@@ -185,27 +181,26 @@ impl PurgeTicket {
         }
     }
 
-    async fn leave_marks(&mut self, tags: BTreeMap<TagKey, u64>) -> Result<(), StoreError> {
+    async fn leave_marks(&mut self, tags: Vec<(TagKey, u64)>) -> Result<(), StoreError> {
         let freshness = self.freshness.clone();
-        for tag in tags.keys() {
+        for (tag, _) in &tags {
             freshness.hints.saw_no_stamp(tag);
         }
         // Before it is sent, and again once it stands: who asked in between may keep what was there.
-        let armed = |tags: &BTreeMap<TagKey, u64>| {
-            freshness.put_in_doubt(tags.iter().filter(|(_, label)| **label == 0).map(|(tag, _)| tag));
+        let armed = |arm: &Arm| {
+            freshness.put_in_doubt(arm.tags.iter().filter(|(_, label)| *label == 0).map(|(tag, _)| tag));
         };
-        armed(&tags);
         let life = freshness.writing.barrier_life;
-        let list = tags.iter().map(|(tag, label)| (tag.clone(), *label)).collect();
-        let arm = Arm { writer: self.writer, tags: list, life };
+        let arm = Arm { writer: self.writer, tags, life };
+        armed(&arm);
         // Before it is sent: should this future be dropped or fail, the marks may be there.
-        let marks = self.marks.insert(Marks { tags, since: Instant::now() });
+        let marks = self.marks.insert(Marks { arm, since: Instant::now() });
         for _ in 0..TRIES {
             self.sent += 1;
             marks.since = Instant::now();
-            freshness.store.arm(&arm).await?;
+            freshness.store.arm(&marks.arm).await?;
             if marks.since.elapsed() < life / 2 {
-                armed(&marks.tags);
+                armed(&marks.arm);
                 return Ok(());
             }
             // Frozen, or kept waiting: the life that is left would not do for a COMMIT.
@@ -252,16 +247,14 @@ impl PurgeTicket {
         let Some(marks) = &self.marks else { return work.await };
         let freshness = &self.freshness;
         let life = freshness.writing.barrier_life;
-        let tags = marks.tags.iter().map(|(tag, label)| (tag.clone(), *label)).collect();
-        let arm = Arm { writer: self.writer, tags, life };
-        // A label may have kept the mark off the others.
-        let armed = arm.tags.iter().filter(|(_, label)| *label == 0).count();
         let sent = &mut self.sent;
         let renew = async {
             loop {
                 tokio::time::sleep(life / 3).await;
                 *sent += 1;
-                match freshness.store.arm(&arm).await {
+                // A label may have kept the mark off the others.
+                let armed = marks.arm.tags.iter().filter(|(_, label)| *label == 0).count();
+                match freshness.store.arm(&marks.arm).await {
                     Ok(stood) if stood < armed => {
                         freshness.queue.lapsed.fetch_add(1, Ordering::Relaxed);
                         tracing::warn!("a barrier was gone while its write was under way");
@@ -284,13 +277,8 @@ impl PurgeTicket {
     /// Cancel safe: a dropped future leaves the purge to the background task. One round trip.
     pub(crate) async fn deliver(mut self) {
         let Some(set) = &self.set else { return };
-        let mut fates = BTreeMap::new();
-        // Marks on what was not touched in the end.
-        fates.extend(
-            self.marks.iter().flat_map(|marks| marks.tags.keys()).map(|tag| (tag.clone(), Fate::Spare)),
-        );
-        fates.extend(set.unless.iter().map(|(tag, label)| (tag.clone(), Fate::PurgeUnless(*label))));
-        fates.extend(set.tags.iter().map(|tag| (tag.clone(), Fate::Purge)));
+        let marked = self.marks.as_ref().map_or(&[][..], |marks| &marks.arm.tags);
+        let mut fates = fates(marked, set);
         if fates.is_empty() && set.entries.is_empty() {
             self.set = None;
             return;
@@ -302,11 +290,16 @@ impl PurgeTicket {
         let alone = self.sent == 1 && !self.unguarded && self.freshness.writing.settle.is_zero();
         let known = self.committed && !self.in_doubt && alone;
         let offers = if known { std::mem::take(&mut self.offers) } else { Vec::new() };
-        fates.extend(offers.iter().filter_map(Offer::fate).map(|(tag, fate)| (tag.clone(), fate)));
+        for (tag, fate) in offers.iter().filter_map(Offer::fate) {
+            match fates.binary_search_by(|(there, _)| there.cmp(tag)) {
+                Ok(at) => fates[at].1 = fate,
+                Err(at) => fates.insert(at, (tag.clone(), fate)),
+            }
+        }
         let stored = |entry: &&EntryKey| offers.iter().any(|offer| offer.write.key == **entry);
         let release = Release {
             writer: self.writer,
-            tags: fates.into_iter().collect(),
+            tags: fates,
             entries: set.entries.iter().filter(|entry| !stored(entry)).cloned().collect(),
             store: offers.iter().map(|offer| offer.write.clone()).collect(),
             settle: match self.freshness.writing {
@@ -337,10 +330,47 @@ impl PurgeTicket {
         self.in_doubt = true;
     }
 
+    /// Takes what is owed out, for who owes it only later.
+    pub(crate) fn put_off(&mut self) -> PurgeSet {
+        self.set.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// One tag more is owed.
+    pub(crate) fn widen(&mut self, tag: TagKey) {
+        self.set.get_or_insert_default().tags.insert(tag);
+    }
+
     /// Puts a narrower set in the place of what was owed, once it is known.
     pub(crate) fn narrow(&mut self, set: PurgeSet) {
         self.set = Some(set);
     }
+}
+
+/// The tags of a set with the labels that keep a mark off, and those that were marked before: what is not
+/// touched any more is released with the rest.
+fn all_marked(before: Vec<(TagKey, u64)>, set: &PurgeSet) -> Vec<(TagKey, u64)> {
+    let mut tags = before;
+    tags.reserve_exact(set.tags.len() + set.unless.len());
+    tags.extend(set.tags.iter().map(|tag| (tag.clone(), 0)));
+    tags.extend(set.unless.iter().map(|(tag, label)| (tag.clone(), *label)));
+    // Stable, so that of a tag's two labels the first is kept: the one that it was marked with.
+    tags.sort_by(|(one, _), (other, _)| one.cmp(other));
+    tags.dedup_by(|(later, _), (first, _)| later == first);
+    tags
+}
+
+/// What becomes of each tag, in their order.
+fn fates(marked: &[(TagKey, u64)], set: &PurgeSet) -> Vec<(TagKey, Fate)> {
+    let mut fates = Vec::with_capacity(marked.len().max(set.tags.len() + set.unless.len()));
+    fates.extend(set.tags.iter().map(|tag| (tag.clone(), Fate::Purge)));
+    fates.extend(set.unless.iter().map(|(tag, label)| (tag.clone(), Fate::PurgeUnless(*label))));
+    // Marks on what was not touched in the end.
+    let touched = |tag: &TagKey| set.tags.contains(tag) || set.unless.contains_key(tag);
+    let spared = marked.iter().filter(|(tag, _)| !touched(tag));
+    fates.extend(spared.map(|(tag, _)| (tag.clone(), Fate::Spare)));
+    fates.sort_by(|(one, _), (other, _)| one.cmp(other));
+    fates.dedup_by(|(later, _), (first, _)| later == first);
+    fates
 }
 
 impl Drop for PurgeTicket {
@@ -392,5 +422,43 @@ impl<T: Send + 'static> Drop for Finishing<T> {
                 let _ = work.await;
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(name: &str) -> TagKey {
+        TagKey::from_full(name)
+    }
+
+    fn set(tags: &[&str], unless: &[(&str, u64)]) -> PurgeSet {
+        PurgeSet {
+            tags: tags.iter().copied().map(tag).collect(),
+            unless: unless.iter().map(|(name, label)| (tag(name), *label)).collect(),
+            ..PurgeSet::default()
+        }
+    }
+
+    #[test]
+    fn what_was_marked_and_not_touched_is_spared_and_each_tag_has_one_fate() {
+        let marked = all_marked(Vec::new(), &set(&["a", "c", "d"], &[("b", 7)]));
+        assert_eq!(marked, [(tag("a"), 0), (tag("b"), 7), (tag("c"), 0), (tag("d"), 0)]);
+        let fates = fates(&marked, &set(&["a", "e"], &[("b", 7), ("e", 9)]));
+        let expected = [
+            (tag("a"), Fate::Purge),
+            (tag("b"), Fate::PurgeUnless(7)),
+            (tag("c"), Fate::Spare),
+            (tag("d"), Fate::Spare),
+            (tag("e"), Fate::Purge),
+        ];
+        assert_eq!(fates, expected);
+    }
+
+    #[test]
+    fn what_was_marked_before_is_marked_again() {
+        let marked = all_marked(vec![(tag("a"), 0), (tag("c"), 0)], &set(&["b", "c"], &[]));
+        assert_eq!(marked, [(tag("a"), 0), (tag("b"), 0), (tag("c"), 0)]);
     }
 }

@@ -30,7 +30,8 @@ impl CachedConnection {
                 this.schema.changed();
                 written.changes = this.schema.changes();
             }
-            let mut ticket = this.cache.inner.freshness.ticket(written.plan.writes.clone().into_purge());
+            let at_most = std::mem::take(&mut written.plan.writes).into_purge();
+            let mut ticket = this.cache.inner.freshness.ticket(at_most);
             let result = match this.runs_in_a_transaction(&written.plan) {
                 true => this.run_in_a_transaction(&mut written, ask, &mut ticket).await,
                 false => this.run_alone(&mut written, ask, &mut ticket).await,
@@ -67,7 +68,10 @@ impl CachedConnection {
             ticket.doubt();
         }
         // Also after an error: the statement may have had its effect, in whole or in part.
-        ticket.narrow(written.purge(self, result.as_ref().ok()));
+        if let Some(set) = result.as_ref().ok().and_then(|answer| written.narrowed(self, answer)) {
+            ticket.narrow(set);
+        }
+        written.doubt_reach(self, ticket);
         if written.plan.changes_schema {
             self.schema.changed();
         }
@@ -86,10 +90,9 @@ impl CachedConnection {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        // MyISAM keeps what a statement wrote before it failed.
-        if self.inner.get_database_backend() != DbBackend::MySql {
-            ticket.narrow(PurgeSet::default());
-        }
+        // Nothing is owed until the statement has run; but MyISAM keeps what one wrote before it failed.
+        let keeps = self.inner.get_database_backend() == DbBackend::MySql;
+        let at_most = (!keeps).then(|| ticket.put_off());
         let transaction = self.inner.begin_with_options(options).await?;
         let select = written.plan.pre_select().zip(written.plan.policy());
         let selected = match select {
@@ -102,7 +105,7 @@ impl CachedConnection {
                 // It was ours; the statement itself may do better.
                 tracing::warn!(%error, "the rows of a write could not be read before it: purging more");
                 transaction.rollback().await?;
-                ticket.narrow(written.plan.writes.clone().into_purge());
+                at_most.into_iter().for_each(|set| ticket.narrow(set));
                 return self.run_alone(written, ask, ticket).await;
             }
         };
@@ -121,7 +124,10 @@ impl CachedConnection {
             },
         };
         written.selected = Selected { before, after, below };
-        ticket.narrow(written.purge(self, Some(&answer)));
+        if let Some(set) = written.narrowed(self, &answer).or(at_most) {
+            ticket.narrow(set);
+        }
+        written.doubt_reach(self, ticket);
         let new_rows = match self.session {
             None => written.plan.new_rows(&self.cache, answer.rows()),
             // Others may see another row under this key.
@@ -134,9 +140,7 @@ impl CachedConnection {
             }
             return Err(error);
         }
-        if written.schema_changed(self) {
-            ticket.narrow(written.purge(self, None));
-        } else {
+        if !written.doubt_reach(self, ticket) {
             ticket.committed();
         }
         Ok(answer)
@@ -166,6 +170,7 @@ async fn select_first(
 
 /// A write under way outside any transaction of the user's.
 struct Written {
+    /// Without what it purges at most, which its ticket holds.
     plan: Plan,
     /// The count of changes of the schema when it began.
     changes: u64,
@@ -173,24 +178,21 @@ struct Written {
 }
 
 impl Written {
-    /// What the write reached was worked out by a schema that was changing.
-    fn schema_changed(&self, db: &CachedConnection) -> bool {
-        db.schema.changes() != self.changes
+    /// What the write reached was worked out by a schema that was changing: then that is everything.
+    fn doubt_reach(&self, db: &CachedConnection, ticket: &mut PurgeTicket) -> bool {
+        let changed = db.schema.changes() != self.changes;
+        if changed {
+            ticket.widen(db.cache.inner.keys.everything());
+        }
+        changed
     }
 
-    /// What it made wrong, as far as is known.
-    fn purge(&mut self, db: &CachedConnection, answer: Option<&Answer>) -> PurgeSet {
-        let (inner, plan) = (&db.cache.inner, &self.plan);
-        let mut writes = match answer {
-            Some(answer) if plan.can_narrow() && !self.schema_changed(db) => {
-                let images = answer.images(plan, std::mem::take(&mut self.selected));
-                plan.narrowed(inner, images)
-            }
-            _ => plan.writes.clone(),
-        };
-        if self.schema_changed(db) {
-            writes.add_everything(inner);
+    /// What it made wrong, if the answer says more than the plan does.
+    fn narrowed(&mut self, db: &CachedConnection, answer: &Answer) -> Option<PurgeSet> {
+        if !self.plan.can_narrow() || db.schema.changes() != self.changes {
+            return None;
         }
-        writes.into_purge()
+        let images = answer.images(&self.plan, std::mem::take(&mut self.selected));
+        Some(self.plan.narrowed(&db.cache.inner, images)?.into_purge())
     }
 }
