@@ -64,11 +64,15 @@ impl RecentPurge {
         let mut last = None;
         for tag in &set.tags {
             // Behind the namespace, which is written without a colon.
-            let Some((_, rest)) = tag.as_str().split_once(':') else { continue };
-            let mut parts = rest.splitn(3, ':');
-            match (parts.next(), parts.next(), parts.next()) {
-                (Some("t"), None, _) => purge.everything = true,
-                (Some(kind @ ("t" | "i")), Some(table), what) => {
+            let (_, Some(rest)) = at_colon(tag.as_str()) else { continue };
+            let (kind, rest) = at_colon(rest);
+            let (table, what) = rest.map_or((None, None), |rest| {
+                let (table, what) = at_colon(rest);
+                (Some(table), what)
+            });
+            match (kind, table, what) {
+                ("t", None, _) => purge.everything = true,
+                (kind @ ("t" | "i"), Some(table), what) => {
                     let at = match last {
                         Some((known, at)) if known == table => at,
                         _ => purge.place_of(table),
@@ -83,7 +87,7 @@ impl RecentPurge {
                         (_, _, before) => before,
                     };
                 }
-                (Some("u" | "g"), Some(_), _) => purge.tags += 1,
+                ("u" | "g", Some(_), _) => purge.tags += 1,
                 _ => {}
             }
         }
@@ -100,6 +104,14 @@ impl RecentPurge {
         }
         self.tables.push(PurgedTable { table: table.to_owned(), scope: PurgedScope::Lists });
         Some(self.tables.len() - 1)
+    }
+}
+
+/// What stands before the first colon, and what behind it. Keys are short, and each write has some.
+fn at_colon(text: &str) -> (&str, Option<&str>) {
+    match text.bytes().position(|byte| byte == b':') {
+        Some(at) => (&text[..at], text.get(at + 1..)),
+        None => (text, None),
     }
 }
 

@@ -187,6 +187,12 @@ impl<'a> Reader<'a> {
         Ok(Some(question))
     }
 
+    /// The tag of the row alone, of the question for it; `None` if no tag can name it.
+    pub(super) fn own_tag(question: &Question) -> Option<&TagKey> {
+        // It stands before the table's.
+        question.tags.get(question.only_if_missing.first()?.checked_sub(1)?)
+    }
+
     /// The tags of the tables that a statement reads: every purge of what it shows purges one of them.
     ///
     /// # Errors

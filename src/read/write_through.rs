@@ -42,7 +42,7 @@ where
     let model = E::Model::from_query_result(row, "").ok()?;
     let key: Vec<_> = E::PrimaryKey::iter().map(|key| model.get(key.into_column())).collect();
     let question = Reader::with(cache, schema.clone()).row(&entity, &key).ok()??;
-    let tag = cache.inner.rows(&entity).keys.tag(entity.key_text(&key)?);
+    let tag = Reader::own_tag(&question)?.clone();
     let payload = payload::<E>(cache, &entity, &Some(model))?;
     Some(NewRow { question, payload, tag })
 }
