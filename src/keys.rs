@@ -8,9 +8,11 @@
 //! bookshop:t:book:*                     tag: changed by a write whose rows are not known
 //! bookshop:t:book:7                     tag: one row
 //! bookshop:t:book:~                     tag: rows whose text key is not plain (see `key_text`)
+//! bookshop:t:shelf:=A-3                 tag: one row by its text key, to the letter
 //! bookshop:i:book                       tag: changed by a write whose index values are not known
 //! bookshop:i:book:shelf_id=3            tag: rows with this value in an index column
 //! bookshop:i:book:isbn=~                tag: rows whose text in an index column is not plain
+//! bookshop:i:book:isbn==97-X            tag: rows with this text in an index column, to the letter
 //! bookshop:u:report                     tag of the application's own
 //! bookshop:u:report:*                   tag: what is named `report:...`, tags and own entries
 //! bookshop:u                            tag: purged with every tag of the application's own
@@ -229,6 +231,7 @@ impl Keyspace {
         out.push('=');
         match value {
             KeyText::Named(text) => push_part(&mut out, text),
+            KeyText::Exact(text) => push_exact(&mut out, text),
             KeyText::Odd => out.push('~'),
         }
         TagKey::from_full(out)
@@ -292,9 +295,10 @@ pub(crate) struct RowKeys {
 }
 
 impl RowKeys {
-    /// The tags that a row asks for, with one for all in the place of its own.
-    pub(crate) fn asked(&self) -> Vec<TagKey> {
-        let own = TagKey::from_full(self.tag.as_str());
+    /// The tags that a row asks for, with one for all in the place of its own: of those that are named
+    /// to the letter, or of the others.
+    pub(crate) fn asked(&self, to_the_letter: bool) -> Vec<TagKey> {
+        let own = TagKey::from_full(if to_the_letter { self.tag.clone() + "=" } else { self.tag.clone() });
         self.shared.iter().cloned().chain([self.any_row.clone(), own, self.table.clone()]).collect()
     }
 
@@ -324,13 +328,22 @@ impl RowKeys {
 fn push_row(out: &mut String, mut key: Vec<(&str, KeyText)>) -> bool {
     key.sort_unstable_by_key(|(column, _)| *column);
     for (i, (_, part)) in key.iter().enumerate() {
-        let KeyText::Named(text) = part else { return false };
         if i > 0 {
             out.push(',');
         }
-        push_part(out, text);
+        match part {
+            KeyText::Named(text) => push_part(out, text),
+            KeyText::Exact(text) => push_exact(out, text),
+            KeyText::Odd => return false,
+        }
     }
     true
+}
+
+/// What is escaped never begins with this sign.
+fn push_exact(out: &mut String, text: &str) {
+    out.push('=');
+    push_part(out, text);
 }
 
 fn push_table(out: &mut String, schema: Option<&str>, table: &str) {
@@ -405,6 +418,9 @@ mod tests {
             keys.row_tag("book", vec![("a", named("7")), ("b", KeyText::Odd)]).as_str(),
             "bookshop:t:book:~"
         );
+        let exact = KeyText::Exact("A-3".into());
+        assert_eq!(keys.row_tag("shelf", vec![("code", exact.clone())]).as_str(), "bookshop:t:shelf:=A-3");
+        assert_eq!(keys.index_value("book", "isbn", &exact).as_str(), "bookshop:i:book:isbn==A-3");
         assert_eq!(keys.index("book").as_str(), "bookshop:i:book");
         assert_eq!(keys.index_value("book", "shelf_id", &named("3")).as_str(), "bookshop:i:book:shelf_id=3");
         assert_eq!(keys.user_tag("report").as_str(), "bookshop:u:report");
@@ -472,10 +488,17 @@ mod tests {
             keys.row_tag("a", vec![("id", named("~"))]),
             keys.odd_rows("a"),
             keys.row_tag("a", vec![("id", named("b=1"))]),
+            keys.row_tag("a", vec![("id", named("=b"))]),
+            keys.row_tag("a", vec![("id", KeyText::Exact("b".into()))]),
+            keys.row_tag("a", vec![("id", KeyText::Exact(String::new()))]),
+            keys.row_tag("a", vec![("id", named("b"))]),
             keys.index("a"),
             keys.index_value("a", "b", &named("1")),
             keys.index_value("a", "b", &named("~")),
             keys.index_value("a", "b", &KeyText::Odd),
+            keys.index_value("a", "b", &KeyText::Exact("1".into())),
+            keys.index_value("a", "b", &KeyText::Exact(String::new())),
+            keys.index_value("a", "b", &KeyText::Exact("~".into())),
             keys.index_value("a", "b=1", &named("")),
             keys.index_value("a:b", "", &named("1")),
             keys.user_tag("a"),

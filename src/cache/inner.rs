@@ -39,6 +39,8 @@ pub(crate) struct Rows {
     pub(crate) keys: RowKeys,
     /// Of a row with a tag of its own, and of no view.
     pub(crate) shape: Shape,
+    /// The same where that says its key to the letter.
+    pub(crate) shape_to_the_letter: Shape,
 }
 
 impl std::fmt::Debug for Inner {
@@ -69,7 +71,8 @@ impl Inner {
         let names = (*table, &**folded);
         let has_tags = !policy.tags.is_empty();
         let keys = self.keys.rows(policy.namespace, schema.as_deref(), names, *fingerprint, has_tags);
-        let rows = Rows { shape: Shape::of(&keys.asked()), keys };
+        let (shape, shape_to_the_letter) = (Shape::of(&keys.asked(false)), Shape::of(&keys.asked(true)));
+        let rows = Rows { shape, shape_to_the_letter, keys };
         let mut known = self.rows.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         known.entry(entity.type_id).or_insert_with(|| Arc::new(rows)).clone()
     }

@@ -60,6 +60,8 @@ pub(super) enum New {
     Null,
     /// What the statement gives to this column of the table that it names.
     OfOrigin(Box<str>),
+    /// What the column gets when nobody says anything else.
+    Default,
     Unknown,
 }
 
@@ -356,7 +358,7 @@ impl ForeignKey {
             match by_delete {
                 None | Some(Action::Nothing | Action::Cascade) => {}
                 Some(Action::SetNull) => sets.push((column.clone(), New::Null)),
-                Some(Action::SetDefault) => sets.push((column.clone(), New::Unknown)),
+                Some(Action::SetDefault) => sets.push((column.clone(), New::Default)),
             }
             let by_update = self.follows_updates(change).then_some(self.on_update);
             match by_update {
@@ -365,7 +367,8 @@ impl ForeignKey {
                 Some(Action::Cascade) if is_first => {
                     sets.push((column.clone(), New::OfOrigin(referenced.clone())));
                 }
-                Some(Action::Cascade | Action::SetDefault) => sets.push((column.clone(), New::Unknown)),
+                Some(Action::Cascade) => sets.push((column.clone(), New::Unknown)),
+                Some(Action::SetDefault) => sets.push((column.clone(), New::Default)),
             }
         }
         sets

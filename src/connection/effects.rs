@@ -131,7 +131,7 @@ impl Inner {
             let policies = origin.as_deref().zip(policy);
             let key = schema.only_reference(folded, table, &reached.changes);
             let values = key.zip(policies).and_then(|(key, (parent, child))| {
-                touched.referrers_tags(&self.keys, key, (parent, child), table)
+                touched.referrers_tags(&self.keys, key, (parent, child), table, schema)
             });
             self.add_index(set, policy, &tags, values);
         }
@@ -195,6 +195,7 @@ impl Inner {
                 set.rows.tags.insert(tags.odd_rows());
             }
             set.rows.tags.insert(tags.row(key.named));
+            set.rows.tags.extend(key.to_the_letter.map(|key| tags.row(key)));
             set.rows.entries.extend(key.exact.iter().flat_map(|exact| tags.entries(exact)));
         }
         set.bound(self);
@@ -256,6 +257,7 @@ impl Inner {
             Some(tag) => set.tags.insert(self.keys.row_tag(&folded, tag)),
             None => set.tags.insert(self.keys.any_row(&folded)),
         };
+        set.tags.extend(entity.exact_key_text(key).map(|tag| self.keys.row_tag(&folded, tag)));
         if let Some(exact) = key.iter().map(value_text).collect::<Option<Vec<_>>>() {
             set.entries.insert(self.row_entry(entity, &exact));
         }

@@ -24,7 +24,7 @@ pub(crate) use capture::Capture;
 pub(crate) use effects::WriteSet;
 #[cfg(feature = "stream")]
 pub use stream::CachedStream;
-pub(crate) use touched::named;
+pub(crate) use touched::{named, named_exactly};
 pub use transaction::CachedTransaction;
 #[cfg(feature = "stream")]
 pub use transaction::CachedTransactionStream;

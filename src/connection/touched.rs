@@ -31,6 +31,8 @@ pub(super) struct Touched<'a> {
 pub(super) struct RowKey {
     /// As its tag names it.
     pub(super) named: Vec<(&'static str, KeyText)>,
+    /// As its other tag does, if a part of it is text: to the letter.
+    pub(super) to_the_letter: Option<Vec<(&'static str, KeyText)>>,
     /// As its entry names it, if that is known.
     pub(super) exact: Option<Vec<String>>,
     /// Some part is text that may be equal to another text.
@@ -52,7 +54,9 @@ impl Touched<'_> {
     /// May a value in this column be equal to another that is not written alike? Then those that are not
     /// plain may be equal to any.
     fn is_loose(&self, column: &KeyColumn) -> bool {
-        column.class == KeyClass::Text && !self.schema.holds_exact_texts(&self.write.table, column.name)
+        let table = &self.write.table;
+        column.class == KeyClass::Text
+            && !self.schema.holds_exact_texts(&table.fold(), table.schema.is_some(), column.name)
     }
 
     /// The keys that the touched rows have or had; `None` if some are not known.
@@ -99,10 +103,13 @@ impl Touched<'_> {
 
     fn key_of_operands(&self, key: &[KeyColumn], operands: &[&Operand]) -> Option<RowKey> {
         let columns = || key.iter().zip(operands);
+        let named = columns().map(|(column, operand)| Some((column.name, self.named(column, operand)?)));
+        let named: Vec<_> = named.collect::<Option<_>>()?;
         Some(RowKey {
-            named: columns()
-                .map(|(column, operand)| Some((column.name, self.named(column, operand)?)))
-                .collect::<Option<_>>()?,
+            to_the_letter: to_the_letter(&named, columns(), |column, operand| {
+                named_exactly(column, operand, self.values)
+            }),
+            named,
             exact: operands.iter().map(|operand| self.exact(operand)).collect(),
             is_loose: key.iter().any(|column| self.is_loose(column)),
         })
@@ -196,12 +203,7 @@ impl Touched<'_> {
         if self.write.verb != Verb::Insert || names || column.in_key {
             return None;
         }
-        let value = match default {
-            ColumnDefault::Null => return Some(BTreeSet::new()),
-            ColumnDefault::Integer(number) => column.class.tag_integer(*number),
-            ColumnDefault::Text(text) => column.class.tag_literal(text),
-        };
-        value.filter(|text| *text != KeyText::Odd || !self.is_loose(column)).map(|text| [text].into())
+        values_of_default(column, default, self.is_loose(column))
     }
 
     /// Does it give an index column a value that neither its text nor its bound values say?
@@ -245,6 +247,7 @@ impl Touched<'_> {
         key: &ForeignKey,
         (parent, child): (&TablePolicy, &TablePolicy),
         folded: &str,
+        schema: &Schema,
     ) -> Option<BTreeSet<TagKey>> {
         let ([referring], [name], [index]) = (&key.columns[..], &key.referenced[..], &child.index[..]) else {
             return None;
@@ -263,8 +266,12 @@ impl Touched<'_> {
         if self.write.verb == Verb::Update {
             values.extend(self.new_values(&column(referenced), false)?);
         }
-        // The other table's columns may compare in another way.
-        let is_loose = index.class == KeyClass::Text;
+        // The other table's columns may compare in another way: who reads by the letter there needs letters.
+        let is_text = index.class == KeyClass::Text;
+        let is_loose = is_text && !schema.child_holds_exact_texts(folded, index.name);
+        if is_text && !is_loose && self.is_loose(&column(referenced)) {
+            return None;
+        }
         if is_loose && values.contains(&KeyText::Odd) {
             return None;
         }
@@ -294,6 +301,10 @@ impl Touched<'_> {
                 match new {
                     New::Null => {}
                     New::OfOrigin(name) => values.extend(self.assigned_to(name, column, is_loose)?),
+                    New::Default => {
+                        let default = schema.child_default_of(folded, column.name)?;
+                        values.extend(values_of_default(column, default, is_loose)?);
+                    }
                     New::Unknown => return None,
                 }
             }
@@ -303,7 +314,7 @@ impl Touched<'_> {
     }
 
     /// The value that the statement gives to a column, as another column names it that gets the same.
-    fn assigned_to(&self, name: &str, named_as: &KeyColumn, is_loose: bool) -> Option<Option<KeyText>> {
+    fn assigned_to(&self, name: &str, named_as: &KeyColumn, is_loose: bool) -> Option<BTreeSet<KeyText>> {
         let assigned = self.write.assigned.iter().flatten();
         let mut assigned = assigned.filter(|assignment| assignment.column.eq_ignore_ascii_case(name));
         let (first, second) = (assigned.next()?, assigned.next());
@@ -313,10 +324,10 @@ impl Touched<'_> {
         if let Operand::Bound(position) = &first.value
             && is_null(self.values.get(*position)?)
         {
-            return Some(None);
+            return Some(BTreeSet::new());
         }
-        let text = named(named_as, &first.value, self.values)?;
-        (text != KeyText::Odd || !is_loose).then_some(Some(text))
+        let text = named(named_as, &first.value, self.values).filter(|text| is_told_apart(text, is_loose))?;
+        Some([text].into_iter().chain(named_exactly(named_as, &first.value, self.values)).collect())
     }
 
     /// May the server give the column a number of its own, in the place of a NULL or a zero?
@@ -352,12 +363,13 @@ impl Touched<'_> {
             return Some(());
         }
         values.insert(self.named(column, operand)?);
+        values.extend(named_exactly(column, operand, self.values));
         Some(())
     }
 
     /// The tag text of an operand; `None` when the value it names is not known for sure.
     fn named(&self, column: &KeyColumn, operand: &Operand) -> Option<KeyText> {
-        named(column, operand, self.values).filter(|text| *text != KeyText::Odd || !self.is_loose(column))
+        named(column, operand, self.values).filter(|text| is_told_apart(text, self.is_loose(column)))
     }
 
     /// The exact text of an operand, for the key of the row's entry.
@@ -381,6 +393,51 @@ pub(crate) fn named(column: &KeyColumn, operand: &Operand, values: &[Value]) -> 
     }
 }
 
+/// The text of an operand to the letter; `None` if it is none.
+pub(crate) fn named_exactly(column: &KeyColumn, operand: &Operand, values: &[Value]) -> Option<KeyText> {
+    match operand {
+        Operand::Bound(position) => column.class.exact_text(values.get(*position)?),
+        Operand::Text(text) => column.class.exact_literal(text),
+        Operand::Integer(_) | Operand::Other => None,
+    }
+}
+
+/// The columns of a key as a tag names them that says its texts to the letter; `None` if it has none, or one
+/// that is not known.
+fn to_the_letter<'k, V>(
+    named: &[(&'static str, KeyText)],
+    columns: impl Iterator<Item = (&'k KeyColumn, V)>,
+    exact: impl Fn(&KeyColumn, V) -> Option<KeyText>,
+) -> Option<Vec<(&'static str, KeyText)>> {
+    let mut any = false;
+    let mut all = Vec::with_capacity(named.len());
+    for ((column, value), (name, text)) in columns.zip(named) {
+        let is_text = column.class == KeyClass::Text;
+        any |= is_text;
+        all.push((*name, if is_text { exact(column, value)? } else { text.clone() }));
+    }
+    any.then_some(all)
+}
+
+/// May a text that shares its tag with others be one of them for the database? Then it is not known which.
+fn is_told_apart(text: &KeyText, is_loose: bool) -> bool {
+    *text != KeyText::Odd || !is_loose
+}
+
+fn values_of_default(
+    column: &KeyColumn,
+    default: &ColumnDefault,
+    is_loose: bool,
+) -> Option<BTreeSet<KeyText>> {
+    let (text, exact) = match default {
+        ColumnDefault::Null => return Some(BTreeSet::new()),
+        ColumnDefault::Integer(number) => (column.class.tag_integer(*number), None),
+        ColumnDefault::Text(text) => (column.class.tag_literal(text), column.class.exact_literal(text)),
+    };
+    let text = text.filter(|text| is_told_apart(text, is_loose))?;
+    Some([text].into_iter().chain(exact).collect())
+}
+
 fn is_null(value: &Value) -> bool {
     value_text(value).is_none()
 }
@@ -402,15 +459,19 @@ fn is_loose_child(schema: &Schema, folded: &str, column: &KeyColumn) -> bool {
 }
 
 fn key_of_image(key: &[KeyColumn], image: &Image, is_loose: impl Fn(&KeyColumn) -> bool) -> Option<RowKey> {
-    let cells = || key.iter().map(|column| Some((column, image.value(column.name)?)));
-    let named = cells().map(|cell| {
-        let (column, value) = cell?;
-        let text = column.class.tag_text(value).filter(|text| *text != KeyText::Odd || !is_loose(column))?;
+    let cells = key.iter().map(|column| Some((column, image.value(column.name)?)));
+    let cells: Vec<_> = cells.collect::<Option<_>>()?;
+    let named = cells.iter().map(|(column, value)| {
+        let text = column.class.tag_text(value).filter(|text| is_told_apart(text, is_loose(column)))?;
         Some((column.name, text))
     });
+    let named: Vec<_> = named.collect::<Option<_>>()?;
     Some(RowKey {
-        named: named.collect::<Option<_>>()?,
-        exact: cells().map(|cell| value_text(cell?.1)).collect(),
+        to_the_letter: to_the_letter(&named, cells.iter().copied(), |column, value| {
+            column.class.exact_text(value)
+        }),
+        named,
+        exact: cells.iter().map(|(_, value)| value_text(value)).collect(),
         is_loose: key.iter().any(&is_loose),
     })
 }
@@ -424,8 +485,8 @@ fn values_of_images<'i>(
     for image in images {
         let value = image.value(column.name)?;
         if !is_null(value) {
-            let text = column.class.tag_text(value).filter(|text| *text != KeyText::Odd || !is_loose);
-            values.insert(text?);
+            values.insert(column.class.tag_text(value).filter(|text| is_told_apart(text, is_loose))?);
+            values.extend(column.class.exact_text(value));
         }
     }
     Some(values)

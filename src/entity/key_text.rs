@@ -1,9 +1,13 @@
-//! Primary keys and index values as text: once exact, for entry keys, and once folded, for tags.
+//! Primary keys and index values as text: exact for entry keys, and for tags as databases compare them.
 //!
 //! A tag must be found by every statement that can touch the row, and databases compare text more
 //! loosely than Rust does: MySQL's default collations ignore case, accents and trailing spaces,
 //! PostgreSQL has `citext`, SQLite `COLLATE NOCASE`. So the tag of a text key is folded, and all
 //! keys that are not plain ASCII share one tag which every write by a text key purges too.
+//!
+//! Where the database's catalogue says that a text is equal to itself alone, readers depend on another
+//! tag, which says the text to the letter. Writers purge both, whatever they know of the catalogue: if a
+//! text is equal to itself alone, then the one that is written is the one that is touched.
 
 use sea_orm::Value;
 use sea_orm::sea_query::ColumnType;
@@ -31,6 +35,8 @@ pub(crate) enum KeyText {
     Named(String),
     /// Text that is not plain: it shares the tag of all such keys.
     Odd,
+    /// Text to the letter, which stands for this value alone.
+    Exact(String),
 }
 
 impl KeyClass {
@@ -75,12 +81,22 @@ impl KeyClass {
         }
     }
 
-    /// The same for an integer that stands in the SQL text.
+    /// A text to the letter, but for spaces at its end; `None` for what is not a text.
+    pub(crate) fn exact_text(self, value: &Value) -> Option<KeyText> {
+        (self == Self::Text).then(|| text(value).map(exact))?
+    }
+
+    /// The same for a string literal in the SQL text.
+    pub(crate) fn exact_literal(self, value: &str) -> Option<KeyText> {
+        (self == Self::Text).then(|| exact(value))
+    }
+
+    /// The folded tag text for an integer that stands in the SQL text.
     pub(crate) fn tag_integer(self, value: i64) -> Option<KeyText> {
         (self == Self::Integer).then(|| KeyText::Named(value.to_string()))
     }
 
-    /// The same for a string literal in the SQL text.
+    /// The folded tag text for a string literal in the SQL text.
     pub(crate) fn tag_literal(self, value: &str) -> Option<KeyText> {
         (self == Self::Text).then(|| fold(value))
     }
@@ -136,6 +152,10 @@ fn fold(text: &str) -> KeyText {
     if plain && !text.is_empty() { KeyText::Named(text.to_ascii_lowercase()) } else { KeyText::Odd }
 }
 
+fn exact(text: &str) -> KeyText {
+    KeyText::Exact(text.trim_end_matches(' ').to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -169,5 +189,18 @@ mod tests {
         assert_eq!(tag("A b@c"), Some(KeyText::Named("a b@c".into())));
         assert_eq!(tag("a\tb"), Some(KeyText::Odd));
         assert_eq!(tag(""), Some(KeyText::Odd));
+    }
+
+    #[test]
+    fn to_the_letter_texts_are_told_apart_by_everything_but_spaces_at_the_end() {
+        let tag = |text: &str| KeyClass::Text.exact_text(&Value::from(text));
+        assert_ne!(tag("ABC"), tag("abc"));
+        assert_ne!(tag("\u{e9}"), tag("e\u{301}"));
+        assert_eq!(tag("abc "), tag("abc"));
+        assert_eq!(tag("abc"), KeyClass::Text.exact_literal("abc"));
+        assert_eq!(KeyClass::Text.exact_text(&Value::from(7)), None);
+        assert_eq!(KeyClass::Text.exact_text(&Value::String(None)), None);
+        assert_eq!(KeyClass::Integer.exact_text(&Value::from(7)), None);
+        assert_eq!(KeyClass::Integer.exact_literal("7"), None);
     }
 }

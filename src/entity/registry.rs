@@ -125,6 +125,23 @@ impl EntityDescriptor {
             .collect()
     }
 
+    /// The same with its texts to the letter; `None` if it has none.
+    pub(crate) fn exact_key_text(&self, key: &[Value]) -> Option<Vec<(&'static str, KeyText)>> {
+        if self.key.iter().all(|column| column.class != KeyClass::Text) {
+            return None;
+        }
+        let columns = self.key.iter().zip(key);
+        columns
+            .map(|(column, value)| {
+                let text = match column.class {
+                    KeyClass::Text => column.class.exact_text(value),
+                    _ => column.class.tag_text(value),
+                };
+                Some((column.name, text?))
+            })
+            .collect()
+    }
+
     /// The key values of a statement that selects one whole row by its primary key, with nothing
     /// else to it; `None` for any other statement.
     pub(crate) fn selects_by_key(

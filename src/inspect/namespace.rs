@@ -213,19 +213,25 @@ impl Namespace {
                     // The order of the columns' names is not known.
                     return None;
                 }
-                let own = keys.row_tag(&table, vec![("", as_text(&unescaped(text)?))]);
+                let text = unescaped(text)?;
                 // Readers of rows with tags of their own ask with one for all in its place.
-                let asked_as = TagKey::from_full(format!("{}:", keys.table(&table)));
+                let named = [(":", Some(as_text(&text))), (":=", KeyClass::Text.exact_literal(&text))];
                 for any_user in [false, true] {
                     let row = |own: Option<TagKey>| -> Vec<TagKey> {
                         let any_row = std::iter::once(keys.any_row(&table));
                         shared(any_user).chain(any_row).chain(own).chain([keys.table(&table)]).collect()
                     };
-                    if entry.asks_for(&row(Some(asked_as.clone()))) {
-                        return Some(row(Some(own)));
+                    for (asked_as, own) in &named {
+                        let own = own.iter().map(|own| keys.row_tag(&table, vec![("", own.clone())])).next();
+                        let asked_as = TagKey::from_full(format!("{}{asked_as}", keys.table(&table)));
+                        if entry.asks_for(&row(Some(asked_as))) {
+                            return Some(row(own));
+                        }
+                        // Of a view.
+                        candidates.push(row(own));
                     }
-                    // Of a view, or of a key that no tag can name.
-                    candidates.extend([row(Some(own.clone())), row(None)]);
+                    // Of a key that no tag can name.
+                    candidates.push(row(None));
                 }
             }
             _ => {}
@@ -245,10 +251,10 @@ fn as_text(part: &str) -> KeyText {
     KeyClass::Text.tag_literal(part).unwrap_or(KeyText::Odd)
 }
 
-/// Both, if somebody has typed an integer in another way than the cache writes it.
+/// All that it may be, also if somebody has typed an integer in another way than the cache writes it.
 fn as_text_and_integer(part: &str) -> BTreeSet<KeyText> {
     let integer = part.trim().parse::<i128>().ok().map(|number| KeyText::Named(number.to_string()));
-    std::iter::once(as_text(part)).chain(integer).collect()
+    std::iter::once(as_text(part)).chain(KeyClass::Text.exact_literal(part)).chain(integer).collect()
 }
 
 /// One of each, in every way.
@@ -351,11 +357,16 @@ mod tests {
         let tags = |key: &str| -> Vec<String> {
             namespace.row("Shop.Book", key).tags.iter().map(|tag| tag.as_str().to_owned()).collect()
         };
-        assert_eq!(tags("7"), ["n:i:book", "n:t:book", "n:t:book:7", "n:t:book:~"]);
+        assert_eq!(tags("7"), ["n:i:book", "n:t:book", "n:t:book:7", "n:t:book:=7", "n:t:book:~"]);
         // An integer, or a text of these digits.
-        assert_eq!(tags("007"), ["n:i:book", "n:t:book", "n:t:book:007", "n:t:book:7", "n:t:book:~"]);
+        assert_eq!(
+            tags("007"),
+            ["n:i:book", "n:t:book", "n:t:book:007", "n:t:book:7", "n:t:book:=007", "n:t:book:~"]
+        );
         assert!(tags("1,+2").contains(&"n:t:book:2,1".to_owned()));
+        assert!(tags("1,A").contains(&"n:t:book:=A,1".to_owned()), "one of both a text");
         assert!(tags("Ab c").contains(&"n:t:book:ab%20c".to_owned()));
+        assert!(tags("Ab c").contains(&"n:t:book:=Ab%20c".to_owned()));
         assert!(tags("7,1").contains(&"n:t:book:7,1".to_owned()));
         assert!(tags("7,1").contains(&"n:t:book:1,7".to_owned()));
         assert!(tags("7,1").contains(&"n:t:book:7%2C1".to_owned()), "one text with a comma in it");

@@ -7,7 +7,7 @@ use sea_orm::{Statement, Value};
 use super::codec::Codec;
 use crate::{
     Cache, ReadThrough,
-    connection::named,
+    connection::{named, named_exactly},
     entity::{EntityDescriptor, KeyClass, KeyText, TtlSpec, encode_values, value_text},
     freshness::{Bypass, Early, Grace, Question, Shape, Terms, Wrap},
     keys::KeyHash,
@@ -164,12 +164,12 @@ impl<'a> Reader<'a> {
         let behind = self.tables_behind(folded)?;
         tags.extend(behind.iter().map(|table| inner.keys.table(table)));
         tags.push(keys.any_row.clone());
-        let named = entity.key_text(key);
-        let has_tag = named.is_some();
-        tags.extend(named.map(|named| keys.tag(named)));
+        let own = self.row_tag(entity, key);
+        let (has_tag, own_shape) = (own.is_some(), own.as_ref().map(|(_, shape)| *shape));
+        tags.extend(own.map(|(tag, _)| tag));
         let table = tags.len();
         tags.push(keys.table.clone());
-        let shape = if has_tag && behind.is_empty() { rows.shape } else { Shape::of(&tags) };
+        let shape = own_shape.filter(|_| behind.is_empty()).unwrap_or_else(|| Shape::of(&tags));
         let mut question = self.bare(self.in_session(keys.entry(&exact)), (tags, shape), Some(entity));
         if watched::is_watched() {
             watched::reads_as(self.session);
@@ -191,6 +191,25 @@ impl<'a> Reader<'a> {
     pub(super) fn own_tag(question: &Question) -> Option<&TagKey> {
         // It stands before the table's.
         question.tags.get(question.only_if_missing.first()?.checked_sub(1)?)
+    }
+
+    /// The tag of this row alone, and the shape of the question for it; `None` if no tag can name it.
+    fn row_tag(&self, entity: &EntityDescriptor, key: &[Value]) -> Option<(TagKey, Shape)> {
+        let rows = self.cache.inner.rows(entity);
+        if self.holds_exact_texts(entity)
+            && let Some(key) = entity.exact_key_text(key)
+        {
+            return Some((rows.keys.tag(key), rows.shape_to_the_letter));
+        }
+        Some((rows.keys.tag(entity.key_text(key)?), rows.shape))
+    }
+
+    /// Are the texts in the entity's key equal to themselves alone, and are there any?
+    fn holds_exact_texts(&self, entity: &EntityDescriptor) -> bool {
+        let mut texts = entity.key.iter().filter(|column| column.class == KeyClass::Text).peekable();
+        let qualified = entity.schema.is_some();
+        texts.peek().is_some()
+            && texts.all(|column| self.schema.holds_exact_texts(&entity.folded, qualified, column.name))
     }
 
     /// The tags of the tables that a statement reads: every purge of what it shows purges one of them.
@@ -326,6 +345,10 @@ impl<'a> Reader<'a> {
         let policy = inner.registry.table(folded).filter(|policy| policy.index_label != 0)?;
         let pinned = policy.index.iter().filter_map(|column| {
             let keys = read.scope.keys(&[column.name])?;
+            let qualified = read.table.schema.is_some();
+            let is_exact = column.class == KeyClass::Text
+                && self.schema.holds_exact_texts(folded, qualified, column.name);
+            let named = if is_exact { named_exactly } else { named };
             let values: Option<Vec<_>> =
                 keys.iter().map(|operands| named(column, operands.first()?, values)).collect();
             let name = column.name.to_lowercase();

@@ -166,13 +166,22 @@ impl Schema {
         self.table(&table.fold()).filter(|_| known)?.defaults.get(&fold(column))
     }
 
-    /// Is a text in this column equal to no other, but for spaces at the end?
-    pub(crate) fn holds_exact_texts(&self, table: &TableName, column: &str) -> bool {
-        let known = table.schema.is_none() || self.knows_all_schemas;
-        known && self.table(&table.fold()).is_some_and(|table| table.exact_texts.contains(&fold(column)))
+    /// The same of a table to which foreign keys lead.
+    pub(crate) fn child_default_of(&self, folded: &str, column: &str) -> Option<&ColumnDefault> {
+        self.table(folded).filter(|_| self.knows_children)?.defaults.get(&fold(column))
     }
 
-    /// The same of a table to which foreign keys lead.
+    /// Is a text in this column equal to no other, but for spaces at the end? `qualified`: the table was
+    /// named with a schema.
+    pub(crate) fn holds_exact_texts(&self, folded: &str, qualified: bool, column: &str) -> bool {
+        let known = !qualified || self.knows_all_schemas;
+        known
+            && self.table(folded).is_some_and(|table| {
+                !table.exact_texts.is_empty() && table.exact_texts.contains(&fold(column))
+            })
+    }
+
+    /// Does a table to which foreign keys lead hold exact texts in this column?
     pub(crate) fn child_holds_exact_texts(&self, folded: &str, column: &str) -> bool {
         self.knows_children
             && self.table(folded).is_some_and(|table| table.exact_texts.contains(&fold(column)))

@@ -26,7 +26,8 @@ impl Schema {
                 lost.insert(table.clone());
             }
             for key in self.reacting(table, change) {
-                if !key.can_be_followed(change) || !follows(table, key) {
+                let resets_alone = || self.moves_alone(key, reached);
+                if !key.can_be_followed() || key.resets(change) && !resets_alone() || !follows(table, key) {
                     lost.insert(key.child.clone());
                 }
             }
@@ -60,17 +61,45 @@ impl Schema {
     }
 }
 
+impl Schema {
+    /// Is this the only foreign key over its columns that reacts, and to one kind of change alone?
+    ///
+    /// A default that is set may be the key of another row that is touched, and so lead further than the values
+    /// from before. By the same key, and because rows are deleted (or change their keys), that is the same default
+    /// once more.
+    fn moves_alone(&self, key: &ForeignKey, reached: &Reached) -> bool {
+        let mut reactions = 0;
+        for (table, change) in &reached.changes {
+            for other in self.reacting(table, change).filter(|other| other.child == key.child) {
+                let overlaps = other.columns.iter().any(|column| key.columns.contains(column));
+                if overlaps || other.columns.is_empty() {
+                    reactions += usize::from(change.deletes && other.on_delete != Action::Nothing);
+                    reactions += usize::from(other.moves(change) && other.on_update != Action::Nothing);
+                }
+            }
+        }
+        reactions == 1
+    }
+}
+
 impl ForeignKey {
-    /// Does a select find the rows to which the change of others goes on? A default that is set may be the
-    /// key of another row that is touched, and so lead further than the values from before.
-    fn can_be_followed(&self, change: &Change) -> bool {
-        let resets = change.deletes && self.on_delete == Action::SetDefault
-            || change.updates.as_ref().is_some_and(|columns| columns.touch(&self.referenced))
-                && self.on_update == Action::SetDefault;
+    /// Does a select find the rows to which the change of others goes on?
+    fn can_be_followed(&self) -> bool {
         let is_whole = !self.columns.is_empty()
             && self.columns.len() == self.referenced.len()
             && self.columns.len() == self.named.columns.len();
-        self.named.compares && is_whole && !resets
+        self.named.compares && is_whole
+    }
+
+    /// Does it set a default?
+    fn resets(&self, change: &Change) -> bool {
+        change.deletes && self.on_delete == Action::SetDefault
+            || self.moves(change) && self.on_update == Action::SetDefault
+    }
+
+    /// Do rows change that it refers to?
+    fn moves(&self, change: &Change) -> bool {
+        change.updates.as_ref().is_some_and(|columns| columns.touch(&self.referenced))
     }
 }
 
@@ -144,12 +173,9 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_compares_in_ways_of_its_own_or_sets_a_default_is_not_followed() {
+    fn a_key_that_compares_in_ways_of_its_own_is_not_followed() {
         let mut schema = chain();
         schema.entry("b").referrers[0].named.compares = false;
-        assert_eq!(traced(&schema, "a", deletes(), None), ["a", "b"]);
-        let mut schema = chain();
-        schema.entry("b").referrers[0].on_delete = Action::SetDefault;
         assert_eq!(traced(&schema, "a", deletes(), None), ["a", "b"]);
         let mut schema = chain();
         schema.entry("a").referrers[0].referenced = Vec::new();
@@ -160,6 +186,31 @@ mod tests {
         other.named.compares = false;
         schema.entry("a").referrers.push(other);
         assert_eq!(traced(&schema, "a", deletes(), None), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_key_that_sets_a_default_is_followed_unless_another_moves_the_same_column_or_for_another_reason() {
+        let resetting = || {
+            let mut schema = chain();
+            schema.entry("b").referrers[0].on_delete = Action::SetDefault;
+            schema
+        };
+        assert_eq!(traced(&resetting(), "a", deletes(), None), ["a", "b", "c"]);
+        // The default may name a row of d's that goes too.
+        let mut schema = resetting();
+        schema.entry("a").referrers.push(key("d", "a_id", Action::Cascade, Action::Nothing));
+        schema.entry("d").referrers.push(key("c", "b_id", Action::Cascade, Action::Nothing));
+        assert_eq!(traced(&schema, "a", deletes(), None), ["a", "b", "d"]);
+        // The same of another column is no matter.
+        let mut schema = resetting();
+        schema.entry("a").referrers.push(key("d", "a_id", Action::Cascade, Action::Nothing));
+        schema.entry("d").referrers.push(key("c", "d_id", Action::Cascade, Action::Nothing));
+        assert_eq!(traced(&schema, "a", deletes(), None), ["a", "b", "c", "d"]);
+        // The rows that b's keys come to may be those that the default names.
+        let mut schema = resetting();
+        schema.entry("b").referrers[0].on_update = Action::SetDefault;
+        let both = Change { updates: Some(Columns::these(["id"])), ..deletes() };
+        assert_eq!(traced(&schema, "b", both, None), ["b"]);
     }
 
     #[test]

@@ -113,6 +113,14 @@ impl PrivateCluster {
     pub async fn open_slot(&self, slot: u16, from: usize, to: usize) {
         let slot = slot.to_string();
         let (giver, taker) = (self.id(from).await, self.id(to).await);
+        // After a failover the word goes round, and who has not heard it refuses.
+        for (node, other) in [(to, &giver), (from, &taker)] {
+            eventually("each knows the other as a primary", DEADLINE, async || {
+                let nodes = self.says(node, &["CLUSTER", "NODES"]).await;
+                nodes.lines().any(|line| line.starts_with(other.as_str()) && line.contains("master"))
+            })
+            .await;
+        }
         self.nodes[to].command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &giver]).await;
         self.nodes[from].command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &taker]).await;
     }

@@ -49,8 +49,10 @@ pub enum Form {
 /// What kind of entry a read makes, for the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// A row by its key.
+    /// A row by its key, of an entity that declares indexes, or `precise`.
     Row,
+    /// A row by its key, of an entity that declares nothing.
+    PlainRow,
     /// "There is no such row."
     NoRow,
     /// `cached_by_ids`: rows, which are counted by themselves.
@@ -69,8 +71,9 @@ pub enum Kind {
 
 impl Kind {
     /// Those that the figures show.
-    pub const COUNTED: [Self; 9] = [
+    pub const COUNTED: [Self; 10] = [
         Self::Row,
+        Self::PlainRow,
         Self::NoRow,
         Self::IndexList,
         Self::IndexPart,
@@ -172,6 +175,7 @@ impl Read {
             Form::ByIds(_) => Kind::Rows,
             _ if self.table == Table::View => Kind::View,
             Form::ById(_) if answer == "Ok(None)" => Kind::NoRow,
+            Form::ById(_) if self.table == Table::Node3 => Kind::PlainRow,
             Form::ById(_) => Kind::Row,
             Form::List(filter) if pinned(filter) => Kind::IndexList,
             Form::List(filter)

@@ -112,7 +112,7 @@ impl Tally {
         sum
     }
 
-    /// Is it one of those that ought to be precise: rows and index lists of entities with indexes,
+    /// Is it one of those that ought to be precise: index lists, and rows of entities that ask for it,
     /// after a write by key that changed something?
     fn is_pinned(write: WriteKind, read: read::Kind) -> bool {
         write.changed
@@ -122,9 +122,8 @@ impl Tally {
 
     /// Remembers a needless purge, if one would not have expected it.
     pub fn example(&mut self, write: WriteKind, read: read::Kind, text: impl FnOnce() -> String) {
-        let expected = write.group != Group::Indexed
-            || write.reaches == Reaches::Triggers
-            || !Self::is_pinned(write, read);
+        let has_indexes = matches!(write.group, Group::Indexed | Group::IndexedText);
+        let expected = !has_indexes || write.reaches == Reaches::Triggers || !Self::is_pinned(write, read);
         if !expected && self.needless.len() < EXAMPLES {
             self.needless.push(text());
         }
@@ -176,6 +175,12 @@ impl Tally {
                 );
             }
         }
+        let has_indexes = |write: WriteKind| matches!(write.group, Group::Indexed | Group::IndexedText);
+        let _ = writeln!(
+            text,
+            "writes pinned by key, entities with indexes, without triggers, rows and index lists: {}",
+            self.pinned(|write| has_indexes(write) && write.reaches != Reaches::Triggers).long_text()
+        );
         for example in &self.needless {
             let _ = writeln!(text, "needless: {example}");
         }

@@ -1,14 +1,18 @@
 //! Texts that are not plain: where a collation may hold them equal to others, and where it does not.
 
+use std::time::Duration;
+
 use sea_orm::{ConnectionTrait, QueryOrder, entity::prelude::*};
-use sea_orm_cache::prelude::*;
+use sea_orm_cache::{Cache, CacheStats, prelude::*};
 
 use super::send;
 use crate::{
     question::{Asked, Question, question},
-    support::Backend,
-    world::World,
+    support::{Backend, eventually, unique_namespace},
+    world::{StoreKind, World},
 };
+
+const SOON: Duration = Duration::from_secs(20);
 
 mod word {
     use sea_orm::entity::prelude::*;
@@ -135,6 +139,112 @@ async fn where_a_text_is_equal_to_itself_alone_its_lists_and_its_row_are_purged_
         let sql = "UPDATE term SET uses = uses + 1 WHERE name = '\u{e9}lan'";
         let purged = asked.after(sql, &["term \u{e9}lan"], send(&world, sql)).await;
         assert!(!purged.contains(&"term cafe"), "{world}: {purged:?}");
+    }
+}
+
+/// Two of each, which differ in capitals alone.
+async fn capitals(world: &World) {
+    words(world, exact(world.database.backend())).await;
+    world.database.execute("INSERT INTO word (id, spelling, uses) VALUES (4, 'Cafe', 0)").await;
+    world.database.execute("INSERT INTO term (name, uses) VALUES ('Cafe', 0)").await;
+}
+
+// case E23
+#[tokio::test]
+async fn where_a_text_is_equal_to_itself_alone_those_in_capitals_are_others() {
+    for world in World::all().await {
+        capitals(&world).await;
+        let questions =
+            vec![spelled!("cafe"), spelled!("Cafe"), term!("term cafe", "cafe"), term!("term Cafe", "Cafe")];
+        let asked = Asked::new(&world, questions).await;
+        for (sql, changed) in [
+            ("UPDATE word SET uses = uses + 1 WHERE id = 2", &["cafe"][..]),
+            ("UPDATE word SET uses = uses + 1 WHERE spelling = 'Cafe'", &["Cafe"]),
+            ("UPDATE term SET uses = uses + 1 WHERE name = 'cafe'", &["term cafe"]),
+            ("UPDATE term SET uses = uses + 1 WHERE name IN ('Cafe', 'none')", &["term Cafe"]),
+            ("UPDATE word SET spelling = 'cafe' WHERE id = 4", &["cafe", "Cafe"]),
+            ("DELETE FROM term WHERE name = 'Cafe'", &["term Cafe"]),
+        ] {
+            assert_eq!(asked.after(sql, changed, send(&world, sql)).await, changed, "{world}, {sql}");
+        }
+        let sql = "INSERT INTO term (name, uses) VALUES ('Cafe', 7)";
+        asked.after(sql, &["term Cafe"], send(&world, sql)).await;
+    }
+}
+
+/// The rows and the lists of "cafe" and "Cafe", as this process says.
+async fn answers(db: &CachedConnection) -> String {
+    let mut all = Vec::new();
+    for text in ["cafe", "Cafe"] {
+        let list =
+            word::Entity::find().filter(word::Column::Spelling.eq(text)).order_by_asc(word::Column::Id);
+        let row = term::Entity::cached_by_id(text, db).await.unwrap();
+        all.push(format!("{row:?} {:?}", list.cached().all(db).await.unwrap()));
+    }
+    all.join(" ")
+}
+
+// case E23, F2
+#[tokio::test]
+async fn who_knows_the_catalogue_and_who_does_not_purge_each_others_texts() {
+    for world in World::all().await {
+        if world.store != StoreKind::Redis {
+            continue;
+        }
+        capitals(&world).await;
+        let knowing = world.another_process().await;
+        let blind = world.another_process().await.without_schema();
+        for writer in [&knowing, &blind] {
+            for sql in [
+                "UPDATE word SET uses = uses + 1 WHERE id = 4",
+                "UPDATE word SET uses = uses + 1 WHERE spelling = 'cafe'",
+                "UPDATE word SET uses = uses + 1 WHERE spelling = 'Cafe'",
+                "UPDATE term SET uses = uses + 1 WHERE name = 'cafe'",
+                "UPDATE term SET uses = uses + 1 WHERE name IN ('Cafe')",
+                "DELETE FROM term WHERE name = 'Cafe'",
+                "INSERT INTO term (name, uses) VALUES ('Cafe', 7)",
+            ] {
+                let mut before = Vec::new();
+                for reader in [&knowing, &blind] {
+                    answers(reader).await;
+                    eventually("all of it is stored", SOON, async || {
+                        let missed = |stats: CacheStats| stats.total.reads - stats.total.hits;
+                        let first = missed(reader.cache().stats());
+                        answers(reader).await;
+                        missed(reader.cache().stats()) == first
+                    })
+                    .await;
+                    before.push(answers(reader).await);
+                }
+                writer.execute_unprepared(sql).await.unwrap();
+                let truth = answers(&world.database.another_connection().await.cached_by(off().await)).await;
+                for (reader, before) in [&knowing, &blind].into_iter().zip(before) {
+                    assert_ne!(before, truth, "{world}: {sql} was to change something");
+                    assert_eq!(answers(reader).await, truth, "{world}: {sql}");
+                }
+            }
+        }
+    }
+}
+
+/// A cache that is switched off: what comes through it is the database's.
+async fn off() -> Cache {
+    Cache::builder().namespace(&unique_namespace()).enabled(false).build().await.unwrap()
+}
+
+// case E23
+#[tokio::test]
+async fn a_row_with_a_text_key_is_purged_by_hand_however_its_readers_name_it() {
+    for world in World::all().await {
+        capitals(&world).await;
+        for knows in [true, false] {
+            let db = if knows { world.db.clone() } else { world.db.clone().without_schema() };
+            term::Entity::cached_by_id("Cafe", &db).await.unwrap();
+            world.database.execute("UPDATE term SET uses = uses + 1 WHERE name = 'Cafe'").await;
+            db.cache().invalidate_row::<term::Entity>("Cafe").await;
+            let truth = term::Entity::find_by_id("Cafe").one(world.plain()).await.unwrap();
+            assert_eq!(term::Entity::cached_by_id("Cafe", &db).await.unwrap(), truth, "{world}");
+        }
     }
 }
 
