@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use super::{read, tables::Table, write::Shape};
 
-/// Needless purges that are reported.
-const EXAMPLES: usize = 12;
+/// Needless purges that are reported, of each kind of write.
+const EXAMPLES: usize = 6;
 
 /// What a write was, for the figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,7 +73,7 @@ pub struct Tally {
     pub hits: u64,
     pub schemas: u64,
     /// Some of the purges by writes pinned by key that were needless.
-    pub needless: Vec<String>,
+    pub needless: BTreeMap<(Group, Reaches), Vec<String>>,
     pub entries: BTreeMap<(WriteKind, read::Kind), Count>,
 }
 
@@ -95,8 +95,11 @@ impl Tally {
         self.in_transactions += other.in_transactions;
         self.hits += other.hits;
         self.schemas += other.schemas;
-        self.needless.extend(other.needless.iter().cloned());
-        self.needless.truncate(EXAMPLES);
+        for (kind, examples) in &other.needless {
+            let all = self.needless.entry(*kind).or_default();
+            all.extend(examples.iter().cloned());
+            all.truncate(EXAMPLES);
+        }
         for (kind, count) in &other.entries {
             self.entries.entry(*kind).or_default().add(*count);
         }
@@ -124,8 +127,9 @@ impl Tally {
     pub fn example(&mut self, write: WriteKind, read: read::Kind, text: impl FnOnce() -> String) {
         let has_indexes = matches!(write.group, Group::Indexed | Group::IndexedText);
         let expected = !has_indexes || write.reaches == Reaches::Triggers || !Self::is_pinned(write, read);
-        if !expected && self.needless.len() < EXAMPLES {
-            self.needless.push(text());
+        let examples = self.needless.entry((write.group, write.reaches)).or_default();
+        if !expected && examples.len() < EXAMPLES {
+            examples.push(text());
         }
     }
 
@@ -181,8 +185,10 @@ impl Tally {
             "writes pinned by key, entities with indexes, without triggers, rows and index lists: {}",
             self.pinned(|write| has_indexes(write) && write.reaches != Reaches::Triggers).long_text()
         );
-        for example in &self.needless {
-            let _ = writeln!(text, "needless: {example}");
+        for ((group, reaches), examples) in &self.needless {
+            for example in examples {
+                let _ = writeln!(text, "needless ({group:?}, besides written: {reaches:?}): {example}");
+            }
         }
         text
     }
