@@ -229,7 +229,7 @@ async fn who_knows_the_catalogue_and_who_does_not_purge_each_others_texts() {
 
 /// A cache that is switched off: what comes through it is the database's.
 async fn off() -> Cache {
-    Cache::builder().namespace(&unique_namespace()).enabled(false).build().await.unwrap()
+    Cache::builder().namespace(unique_namespace()).enabled(false).build().await.unwrap()
 }
 
 // case E23
