@@ -196,16 +196,16 @@ mod tests {
             schema
         };
         assert_eq!(traced(&resetting(), "a", deletes(), None), ["a", "b", "c"]);
-        // The default may name a row of d's that goes too.
+        // The default may name a row of e's that goes too.
         let mut schema = resetting();
-        schema.entry("a").referrers.push(key("d", "a_id", Action::Cascade, Action::Nothing));
-        schema.entry("d").referrers.push(key("c", "b_id", Action::Cascade, Action::Nothing));
-        assert_eq!(traced(&schema, "a", deletes(), None), ["a", "b", "d"]);
+        schema.entry("a").referrers.push(key("e", "a_id", Action::Cascade, Action::Nothing));
+        schema.entry("e").referrers.push(key("c", "b_id", Action::Cascade, Action::Nothing));
+        assert_eq!(traced(&schema, "a", deletes(), None), ["a", "b", "e"]);
         // The same of another column is no matter.
         let mut schema = resetting();
-        schema.entry("a").referrers.push(key("d", "a_id", Action::Cascade, Action::Nothing));
-        schema.entry("d").referrers.push(key("c", "d_id", Action::Cascade, Action::Nothing));
-        assert_eq!(traced(&schema, "a", deletes(), None), ["a", "b", "c", "d"]);
+        schema.entry("a").referrers.push(key("e", "a_id", Action::Cascade, Action::Nothing));
+        schema.entry("e").referrers.push(key("c", "e_id", Action::Cascade, Action::Nothing));
+        assert_eq!(traced(&schema, "a", deletes(), None), ["a", "b", "c", "d", "e"]);
         // The rows that b's keys come to may be those that the default names.
         let mut schema = resetting();
         schema.entry("b").referrers[0].on_update = Action::SetDefault;

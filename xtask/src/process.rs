@@ -118,7 +118,9 @@ fn finish(command: &mut Command) -> Result<(), Failure> {
 /// Runs a command, and writes what it prints to a file too.
 pub fn run_and_keep(command: &mut Command, log: &Path) -> Result<(), Failure> {
     let failure = |error| format!("cannot write {}: {error}", log.display());
-    let mut kept = File::create(log).map_err(failure)?;
+    // Cargo may build elsewhere, and leave no directory here.
+    let place = log.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let mut kept = place.and_then(|()| File::create(log)).map_err(failure)?;
     let (mut reader, writer) = pipe().map_err(failure)?;
     command.stdout(writer);
     // Ends when the last process that prints there has.
