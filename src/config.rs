@@ -84,7 +84,7 @@ pub struct CacheConfig {
     /// For entities that are declared `encrypted`.
     pub encryption_keys: Option<EncryptionKeys>,
     /// A statement or transaction that touches more rows than this purges the table's rows as a
-    /// whole. One thousand.
+    /// whole. One thousand. A row with a text key counts twice, since it has two tags.
     pub max_row_tags: usize,
     /// More undelivered tags than this become a purge of the namespace. Ten thousand.
     pub max_undelivered: usize,
@@ -349,7 +349,8 @@ impl CacheBuilder {
         self
     }
 
-    /// A statement or transaction that touches more rows purges the table's rows as a whole.
+    /// A statement or transaction that touches more rows purges the table's rows as a whole. A row with a
+    /// text key counts twice, since it has two tags.
     pub fn max_row_tags(mut self, rows: usize) -> Self {
         self.config.max_row_tags = rows;
         self

@@ -10,7 +10,7 @@ use super::{
     images::{Image, Images},
 };
 use crate::{
-    entity::{KeyClass, KeyColumn, KeyText, TablePolicy, value_text},
+    entity::{KeyClass, KeyColumn, KeyText, TablePolicy, to_the_letter, value_text},
     keys::Keyspace,
     schema::{Action, ColumnDefault, ForeignKey, Schema},
     statement::{Operand, Scope, Verb, Write},
@@ -400,23 +400,6 @@ pub(crate) fn named_exactly(column: &KeyColumn, operand: &Operand, values: &[Val
         Operand::Text(text) => column.class.exact_literal(text),
         Operand::Integer(_) | Operand::Other => None,
     }
-}
-
-/// The columns of a key as a tag names them that says its texts to the letter; `None` if it has none, or one
-/// that is not known.
-fn to_the_letter<'k, V>(
-    named: &[(&'static str, KeyText)],
-    columns: impl Iterator<Item = (&'k KeyColumn, V)>,
-    exact: impl Fn(&KeyColumn, V) -> Option<KeyText>,
-) -> Option<Vec<(&'static str, KeyText)>> {
-    let mut any = false;
-    let mut all = Vec::with_capacity(named.len());
-    for ((column, value), (name, text)) in columns.zip(named) {
-        let is_text = column.class == KeyClass::Text;
-        any |= is_text;
-        all.push((*name, if is_text { exact(column, value)? } else { text.clone() }));
-    }
-    any.then_some(all)
 }
 
 /// May a text that shares its tag with others be one of them for the database? Then it is not known which.

@@ -13,6 +13,6 @@ pub use registry::{EntityDescriptor, EntityRegistration};
 
 pub(crate) use fingerprint::{FORMAT, Fingerprint};
 pub(crate) use key_text::{KeyClass, KeyText, value_text};
-pub(crate) use registry::{KeyColumn, Registry, TablePolicy};
+pub(crate) use registry::{KeyColumn, Registry, TablePolicy, to_the_letter};
 pub use row::Rebuild;
 pub(crate) use row::{CodecError, RowReader, RowWriter, encode_values, same_optionals};

@@ -127,19 +127,8 @@ impl EntityDescriptor {
 
     /// The same with its texts to the letter; `None` if it has none.
     pub(crate) fn exact_key_text(&self, key: &[Value]) -> Option<Vec<(&'static str, KeyText)>> {
-        if self.key.iter().all(|column| column.class != KeyClass::Text) {
-            return None;
-        }
-        let columns = self.key.iter().zip(key);
-        columns
-            .map(|(column, value)| {
-                let text = match column.class {
-                    KeyClass::Text => column.class.exact_text(value),
-                    _ => column.class.tag_text(value),
-                };
-                Some((column.name, text?))
-            })
-            .collect()
+        let named = self.key_text(key)?;
+        to_the_letter(&named, self.key.iter().zip(key), |column, value| column.class.exact_text(value))
     }
 
     /// The key values of a statement that selects one whole row by its primary key, with nothing
@@ -162,6 +151,23 @@ impl EntityDescriptor {
         // The key's values come first, the limit last.
         (values.len() == self.key.len() + 1).then(|| values[..self.key.len()].to_vec())
     }
+}
+
+/// The columns of a key as a tag names them that says its texts to the letter; `None` if it has none, or one
+/// that is not known. `named`: as its other tag names them.
+pub(crate) fn to_the_letter<'k, V>(
+    named: &[(&'static str, KeyText)],
+    columns: impl Iterator<Item = (&'k KeyColumn, V)>,
+    exact: impl Fn(&KeyColumn, V) -> Option<KeyText>,
+) -> Option<Vec<(&'static str, KeyText)>> {
+    let mut any = false;
+    let mut all = Vec::with_capacity(named.len());
+    for ((column, value), (name, text)) in columns.zip(named) {
+        let is_text = column.class == KeyClass::Text;
+        any |= is_text;
+        all.push((*name, if is_text { exact(column, value)? } else { text.clone() }));
+    }
+    any.then_some(all)
 }
 
 impl fmt::Debug for EntityDescriptor {

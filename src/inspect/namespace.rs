@@ -146,12 +146,15 @@ impl Namespace {
         let mut set = PurgeSet::default();
         // A row that no tag can name depends on its table's.
         set.tags.extend([keys.table(&folded), keys.index(&folded), keys.odd_rows(&folded)]);
-        set.tags
-            .extend(as_text_and_integer(key).into_iter().map(|key| keys.row_tag(&folded, vec![("", key)])));
-        let parts: Vec<_> = key.split(',').map(as_text_and_integer).collect();
-        if parts.len() > MOST_PARTS {
-            set.tags.insert(keys.any_row(&folded));
-        } else {
+        // A tag says all texts of a key to the letter, or none.
+        for as_text in [as_text as fn(&str) -> KeyText, as_exact_text] {
+            let may_be = |part: &str| as_text_or_integer(part, as_text);
+            set.tags.extend(may_be(key).into_iter().map(|key| keys.row_tag(&folded, vec![("", key)])));
+            let parts: Vec<_> = key.split(',').map(may_be).collect();
+            if parts.len() > MOST_PARTS {
+                set.tags.insert(keys.any_row(&folded));
+                break;
+            }
             let named = each_of(&parts).into_iter().flat_map(|parts| orders(&parts));
             set.tags.extend(named.map(|parts| keys.row_tag(&folded, in_places(parts))));
         }
@@ -215,20 +218,20 @@ impl Namespace {
                 }
                 let text = unescaped(text)?;
                 // Readers of rows with tags of their own ask with one for all in its place.
-                let named = [(":", Some(as_text(&text))), (":=", KeyClass::Text.exact_literal(&text))];
+                let named = [(":", as_text(&text)), (":=", as_exact_text(&text))]
+                    .map(|(end, own)| (end, keys.row_tag(&table, vec![("", own)])));
                 for any_user in [false, true] {
                     let row = |own: Option<TagKey>| -> Vec<TagKey> {
                         let any_row = std::iter::once(keys.any_row(&table));
                         shared(any_user).chain(any_row).chain(own).chain([keys.table(&table)]).collect()
                     };
                     for (asked_as, own) in &named {
-                        let own = own.iter().map(|own| keys.row_tag(&table, vec![("", own.clone())])).next();
                         let asked_as = TagKey::from_full(format!("{}{asked_as}", keys.table(&table)));
                         if entry.asks_for(&row(Some(asked_as))) {
-                            return Some(row(own));
+                            return Some(row(Some(own.clone())));
                         }
                         // Of a view.
-                        candidates.push(row(own));
+                        candidates.push(row(Some(own.clone())));
                     }
                     // Of a key that no tag can name.
                     candidates.push(row(None));
@@ -251,10 +254,15 @@ fn as_text(part: &str) -> KeyText {
     KeyClass::Text.tag_literal(part).unwrap_or(KeyText::Odd)
 }
 
-/// All that it may be, also if somebody has typed an integer in another way than the cache writes it.
-fn as_text_and_integer(part: &str) -> BTreeSet<KeyText> {
+/// As the other tag of the same text names it, to the letter.
+fn as_exact_text(part: &str) -> KeyText {
+    KeyClass::Text.exact_literal(part).unwrap_or(KeyText::Odd)
+}
+
+/// Both, if somebody has typed an integer in another way than the cache writes it.
+fn as_text_or_integer(part: &str, as_text: fn(&str) -> KeyText) -> BTreeSet<KeyText> {
     let integer = part.trim().parse::<i128>().ok().map(|number| KeyText::Named(number.to_string()));
-    std::iter::once(as_text(part)).chain(KeyClass::Text.exact_literal(part)).chain(integer).collect()
+    std::iter::once(as_text(part)).chain(integer).collect()
 }
 
 /// One of each, in every way.

@@ -183,8 +183,7 @@ impl Schema {
 
     /// Does a table to which foreign keys lead hold exact texts in this column?
     pub(crate) fn child_holds_exact_texts(&self, folded: &str, column: &str) -> bool {
-        self.knows_children
-            && self.table(folded).is_some_and(|table| table.exact_texts.contains(&fold(column)))
+        self.knows_children && self.holds_exact_texts(folded, false, column)
     }
 
     /// Does no other table change because this one does, but by triggers?
