@@ -13,7 +13,7 @@ use crate::{
     cache::Inner,
     entity::{EntityDescriptor, TablePolicy, WriteKind, value_text},
     freshness::PurgeSet,
-    schema::{Change, Columns, Reached, Schema},
+    schema::{Change, Columns, Reached, Schema, TextEquality},
     statement::{Analysis, Dialect, Kind, TransactionVerb, Verb, Write},
     store::TagKey,
 };
@@ -252,11 +252,15 @@ impl Inner {
         let folded = entity.table.to_lowercase();
         set.tags.insert(self.keys.table(&folded));
         set.tags.insert(self.keys.index(&folded));
-        let tag: Option<Vec<_>> = (key.len() == entity.key.len()).then(|| entity.key_text(key)).flatten();
-        match tag {
-            Some(tag) => set.tags.insert(self.keys.row_tag(&folded, tag)),
-            None => set.tags.insert(self.keys.any_row(&folded)),
-        };
+        // What its readers know of its columns is not known here: they name it like this, to the letter, or
+        // with all that they cannot tell apart.
+        for equality in [TextEquality::IgnoresAccents, TextEquality::Unforeseen] {
+            let tag = entity.key_text(key, |_| equality).filter(|_| key.len() == entity.key.len());
+            set.tags.insert(match tag {
+                Some(tag) => self.keys.row_tag(&folded, tag),
+                None => self.keys.any_row(&folded),
+            });
+        }
         set.tags.extend(entity.exact_key_text(key).map(|tag| self.keys.row_tag(&folded, tag)));
         if let Some(exact) = key.iter().map(value_text).collect::<Option<Vec<_>>>() {
             set.entries.insert(self.row_entry(entity, &exact));

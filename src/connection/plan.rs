@@ -55,9 +55,8 @@ struct Narrowing {
     pre_select: Option<PreSelect>,
     /// From the rows of the pre-select to those that the database touches because of them.
     route: Option<Route>,
-    /// The text names the rows by their keys, so that they are not many.
-    #[cfg(feature = "stream")]
-    names_rows: bool,
+    /// How many rows the text names by their keys at most, if it does.
+    named_rows: Option<usize>,
 }
 
 impl Plan {
@@ -85,7 +84,8 @@ impl Plan {
     #[cfg(feature = "stream")]
     pub(super) fn is_better_whole(&self) -> bool {
         let asks_first = self.narrowing.as_ref().is_some_and(|narrowing| {
-            narrowing.pre_select.is_some() && (narrowing.names_rows || !narrowing.analysis.returning)
+            narrowing.pre_select.is_some()
+                && (narrowing.named_rows.is_some() || !narrowing.analysis.returning)
         });
         self.changes_schema || asks_first
     }
@@ -163,10 +163,13 @@ impl Plan {
         if self.is_exact {
             return None;
         }
-        // Rows that were not there, or not visible, when they were selected.
-        if let Some(before) = &images.before
-            && images.affected.is_none_or(|affected| affected > before.len() as u64)
-        {
+        // Rows that were not there, or not visible, when they were selected. Where the database does not say how
+        // many it touched, there were none of these if all that the text names were found, and locked.
+        let all_found = |before: usize| match images.affected {
+            Some(affected) => affected <= before as u64,
+            None => self.narrowing.as_ref().is_some_and(|narrowing| narrowing.named_rows == Some(before)),
+        };
+        if images.before.as_ref().is_some_and(|before| !all_found(before.len())) {
             images.before = None;
             images.below = None;
             // What was read after the write were these rows again.
@@ -271,22 +274,12 @@ impl Inner {
                 && touched.computes_index(policy, |column| schema.generates(&folded, column));
             Some(if computes && touched.keeps_key(policy) { select.and_after(policy) } else { select })
         });
-        #[cfg(feature = "stream")]
-        let names_rows = unsaid.map_or(is_exact, |policy| {
-            Touched::new(write, values, &Images::default(), schema).keys(policy).is_some()
+        let named_rows = pre_select.as_ref().and(policy.as_deref()).and_then(|policy| {
+            Touched::new(write, values, &Images::default(), schema).keys(policy).map(|keys| keys.len())
         });
         let values = if is_exact { Vec::new() } else { values.to_vec() };
         let schema = schema.clone();
-        Some(Narrowing {
-            analysis,
-            values,
-            schema,
-            policy,
-            pre_select,
-            route,
-            #[cfg(feature = "stream")]
-            names_rows,
-        })
+        Some(Narrowing { analysis, values, schema, policy, pre_select, route, named_rows })
     }
 
     /// How many rows may be selected before the write, at most; `None` if none may be: nobody asked for

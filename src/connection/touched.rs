@@ -12,7 +12,7 @@ use super::{
 use crate::{
     entity::{KeyClass, KeyColumn, KeyText, TablePolicy, to_the_letter, value_text},
     keys::Keyspace,
-    schema::{Action, ColumnDefault, ForeignKey, Schema},
+    schema::{Action, ColumnDefault, ForeignKey, Schema, TextEquality},
     statement::{Operand, Scope, Verb, Write},
     store::TagKey,
 };
@@ -51,12 +51,10 @@ impl<'a> Touched<'a> {
 }
 
 impl Touched<'_> {
-    /// May a value in this column be equal to another that is not written alike? Then those that are not
-    /// plain may be equal to any.
-    fn is_loose(&self, column: &KeyColumn) -> bool {
+    /// Which values of this column may be equal that are not written alike.
+    fn equality(&self, column: &KeyColumn) -> TextEquality {
         let table = &self.write.table;
-        column.class == KeyClass::Text
-            && !self.schema.holds_exact_texts(&table.fold(), table.schema.is_some(), column.name)
+        equality(column, || self.schema.texts(&table.fold(), table.schema.is_some(), column.name))
     }
 
     /// The keys that the touched rows have or had; `None` if some are not known.
@@ -111,12 +109,12 @@ impl Touched<'_> {
             }),
             named,
             exact: operands.iter().map(|operand| self.exact(operand)).collect(),
-            is_loose: key.iter().any(|column| self.is_loose(column)),
+            is_loose: key.iter().any(|column| is_loose(self.equality(column))),
         })
     }
 
     fn key_of_image(&self, key: &[KeyColumn], image: &Image) -> Option<RowKey> {
-        key_of_image(key, image, |column| self.is_loose(column))
+        key_of_image(key, image, |column| self.equality(column))
     }
 
     /// Does every touched row keep its key?
@@ -146,7 +144,7 @@ impl Touched<'_> {
                 let returned = self.images.returned.as_ref().filter(|_| keeps);
                 let images = self.images.before.as_ref().or(returned);
                 if let Some(values) =
-                    images.and_then(|images| values_of_images(images, column, self.is_loose(column)))
+                    images.and_then(|images| values_of_images(images, column, self.equality(column)))
                 {
                     return Some(values);
                 }
@@ -156,7 +154,7 @@ impl Touched<'_> {
                 self.values_of_scope(&Scope::Where(self.write.before.clone()), column)
             }
             Verb::Upsert if self.keeps(column.name, generated) => {
-                values_of_images(self.images.returned.as_ref()?, column, self.is_loose(column))
+                values_of_images(self.images.returned.as_ref()?, column, self.equality(column))
             }
             _ => None,
         }
@@ -170,7 +168,7 @@ impl Touched<'_> {
         // What was returned may lack the column.
         let returned = self.images.returned.as_ref();
         if let Some(values) =
-            returned.and_then(|images| values_of_images(images, column, self.is_loose(column)))
+            returned.and_then(|images| values_of_images(images, column, self.equality(column)))
         {
             return Some(values);
         }
@@ -203,7 +201,7 @@ impl Touched<'_> {
         if self.write.verb != Verb::Insert || names || column.in_key {
             return None;
         }
-        values_of_default(column, default, self.is_loose(column))
+        values_of_default(column, default, self.equality(column))
     }
 
     /// Does it give an index column a value that neither its text nor its bound values say?
@@ -234,7 +232,7 @@ impl Touched<'_> {
                 self.default_values(column, default)
             };
             values.extend(new.or_else(default)?);
-            add_tags(&mut tags, keys, &folded, column, values, self.is_loose(column));
+            add_tags(&mut tags, keys, &folded, column, values, self.equality(column));
         }
         Some(tags)
     }
@@ -267,16 +265,18 @@ impl Touched<'_> {
             values.extend(self.new_values(&column(referenced), false)?);
         }
         // The other table's columns may compare in another way: who reads by the letter there needs letters.
-        let is_text = index.class == KeyClass::Text;
-        let is_loose = is_text && !schema.child_holds_exact_texts(folded, index.name);
-        if is_text && !is_loose && self.is_loose(&column(referenced)) {
+        let equality = equality_in_child(schema, folded, index);
+        if index.class == KeyClass::Text
+            && !is_loose(equality)
+            && is_loose(self.equality(&column(referenced)))
+        {
             return None;
         }
-        if is_loose && values.contains(&KeyText::Odd) {
+        if is_loose(equality) && values.contains(&KeyText::Odd) {
             return None;
         }
         let mut tags = BTreeSet::new();
-        add_tags(&mut tags, keys, folded, index, values, is_loose);
+        add_tags(&mut tags, keys, folded, index, values, equality);
         Some(tags)
     }
 
@@ -292,29 +292,34 @@ impl Touched<'_> {
     ) -> Option<BTreeSet<TagKey>> {
         let mut tags = BTreeSet::new();
         for column in &policy.index {
-            let is_loose = is_loose_child(schema, folded, column);
-            let mut values = values_of_images(found.images(), column, is_loose)?;
+            let equality = equality_in_child(schema, folded, column);
+            let mut values = values_of_images(found.images(), column, equality)?;
             if schema.generates(folded, column.name) && found.sets_any() {
                 return None;
             }
             for new in found.new_values(column.name) {
                 match new {
                     New::Null => {}
-                    New::OfOrigin(name) => values.extend(self.assigned_to(name, column, is_loose)?),
+                    New::OfOrigin(name) => values.extend(self.assigned_to(name, column, equality)?),
                     New::Default => {
                         let default = schema.child_default_of(folded, column.name)?;
-                        values.extend(values_of_default(column, default, is_loose)?);
+                        values.extend(values_of_default(column, default, equality)?);
                     }
                     New::Unknown => return None,
                 }
             }
-            add_tags(&mut tags, keys, folded, column, values, is_loose);
+            add_tags(&mut tags, keys, folded, column, values, equality);
         }
         Some(tags)
     }
 
     /// The value that the statement gives to a column, as another column names it that gets the same.
-    fn assigned_to(&self, name: &str, named_as: &KeyColumn, is_loose: bool) -> Option<BTreeSet<KeyText>> {
+    fn assigned_to(
+        &self,
+        name: &str,
+        named_as: &KeyColumn,
+        equality: TextEquality,
+    ) -> Option<BTreeSet<KeyText>> {
         let assigned = self.write.assigned.iter().flatten();
         let mut assigned = assigned.filter(|assignment| assignment.column.eq_ignore_ascii_case(name));
         let (first, second) = (assigned.next()?, assigned.next());
@@ -326,7 +331,8 @@ impl Touched<'_> {
         {
             return Some(BTreeSet::new());
         }
-        let text = named(named_as, &first.value, self.values).filter(|text| is_told_apart(text, is_loose))?;
+        let text = named(named_as, &first.value, self.values, equality)?;
+        let text = Some(text).filter(|text| is_told_apart(text, equality))?;
         Some([text].into_iter().chain(named_exactly(named_as, &first.value, self.values)).collect())
     }
 
@@ -369,7 +375,8 @@ impl Touched<'_> {
 
     /// The tag text of an operand; `None` when the value it names is not known for sure.
     fn named(&self, column: &KeyColumn, operand: &Operand) -> Option<KeyText> {
-        named(column, operand, self.values).filter(|text| is_told_apart(text, self.is_loose(column)))
+        let equality = self.equality(column);
+        named(column, operand, self.values, equality).filter(|text| is_told_apart(text, equality))
     }
 
     /// The exact text of an operand, for the key of the row's entry.
@@ -384,11 +391,16 @@ impl Touched<'_> {
 }
 
 /// The tag text of an operand, odd or not.
-pub(crate) fn named(column: &KeyColumn, operand: &Operand, values: &[Value]) -> Option<KeyText> {
+pub(crate) fn named(
+    column: &KeyColumn,
+    operand: &Operand,
+    values: &[Value],
+    equality: TextEquality,
+) -> Option<KeyText> {
     match operand {
-        Operand::Bound(position) => column.class.tag_text(values.get(*position)?),
+        Operand::Bound(position) => column.class.tag_text(values.get(*position)?, equality),
         Operand::Integer(number) => column.class.tag_integer(*number),
-        Operand::Text(text) => column.class.tag_literal(text),
+        Operand::Text(text) => column.class.tag_literal(text, equality),
         Operand::Other => None,
     }
 }
@@ -402,22 +414,38 @@ pub(crate) fn named_exactly(column: &KeyColumn, operand: &Operand, values: &[Val
     }
 }
 
+/// Values that are no texts are equal to themselves alone.
+fn equality(column: &KeyColumn, of_texts: impl FnOnce() -> TextEquality) -> TextEquality {
+    if column.class == KeyClass::Text { of_texts() } else { TextEquality::ToTheLetter }
+}
+
+fn equality_in_child(schema: &Schema, folded: &str, column: &KeyColumn) -> TextEquality {
+    equality(column, || schema.child_texts(folded, column.name))
+}
+
+/// May a value be equal to another that is not written alike? Then one that is not plain may have been meant.
+fn is_loose(equality: TextEquality) -> bool {
+    equality != TextEquality::ToTheLetter
+}
+
 /// May a text that shares its tag with others be one of them for the database? Then it is not known which.
-fn is_told_apart(text: &KeyText, is_loose: bool) -> bool {
-    *text != KeyText::Odd || !is_loose
+fn is_told_apart(text: &KeyText, equality: TextEquality) -> bool {
+    *text != KeyText::Odd || !is_loose(equality)
 }
 
 fn values_of_default(
     column: &KeyColumn,
     default: &ColumnDefault,
-    is_loose: bool,
+    equality: TextEquality,
 ) -> Option<BTreeSet<KeyText>> {
     let (text, exact) = match default {
         ColumnDefault::Null => return Some(BTreeSet::new()),
         ColumnDefault::Integer(number) => (column.class.tag_integer(*number), None),
-        ColumnDefault::Text(text) => (column.class.tag_literal(text), column.class.exact_literal(text)),
+        ColumnDefault::Text(text) => {
+            (column.class.tag_literal(text, equality), column.class.exact_literal(text))
+        }
     };
-    let text = text.filter(|text| is_told_apart(text, is_loose))?;
+    let text = text.filter(|text| is_told_apart(text, equality))?;
     Some([text].into_iter().chain(exact).collect())
 }
 
@@ -432,20 +460,21 @@ impl Found {
         if key.iter().any(|column| self.new_values(column.name).next().is_some()) {
             return None;
         }
-        let is_loose = |column: &KeyColumn| is_loose_child(schema, folded, column);
-        self.images().map(|image| key_of_image(key, image, is_loose)).collect()
+        let equality = |column: &KeyColumn| equality_in_child(schema, folded, column);
+        self.images().map(|image| key_of_image(key, image, equality)).collect()
     }
 }
 
-fn is_loose_child(schema: &Schema, folded: &str, column: &KeyColumn) -> bool {
-    column.class == KeyClass::Text && !schema.child_holds_exact_texts(folded, column.name)
-}
-
-fn key_of_image(key: &[KeyColumn], image: &Image, is_loose: impl Fn(&KeyColumn) -> bool) -> Option<RowKey> {
+fn key_of_image(
+    key: &[KeyColumn],
+    image: &Image,
+    equality: impl Fn(&KeyColumn) -> TextEquality,
+) -> Option<RowKey> {
     let cells = key.iter().map(|column| Some((column, image.value(column.name)?)));
     let cells: Vec<_> = cells.collect::<Option<_>>()?;
     let named = cells.iter().map(|(column, value)| {
-        let text = column.class.tag_text(value).filter(|text| is_told_apart(text, is_loose(column)))?;
+        let equality = equality(column);
+        let text = column.class.tag_text(value, equality).filter(|text| is_told_apart(text, equality))?;
         Some((column.name, text))
     });
     let named: Vec<_> = named.collect::<Option<_>>()?;
@@ -455,20 +484,21 @@ fn key_of_image(key: &[KeyColumn], image: &Image, is_loose: impl Fn(&KeyColumn) 
         }),
         named,
         exact: cells.iter().map(|(_, value)| value_text(value)).collect(),
-        is_loose: key.iter().any(&is_loose),
+        is_loose: key.iter().any(|column| is_loose(equality(column))),
     })
 }
 
 fn values_of_images<'i>(
     images: impl IntoIterator<Item = &'i Image>,
     column: &KeyColumn,
-    is_loose: bool,
+    equality: TextEquality,
 ) -> Option<BTreeSet<KeyText>> {
     let mut values = BTreeSet::new();
     for image in images {
         let value = image.value(column.name)?;
         if !is_null(value) {
-            values.insert(column.class.tag_text(value).filter(|text| is_told_apart(text, is_loose))?);
+            let text = column.class.tag_text(value, equality);
+            values.insert(text.filter(|text| is_told_apart(text, equality))?);
             values.extend(column.class.exact_text(value));
         }
     }
@@ -481,10 +511,10 @@ fn add_tags(
     folded: &str,
     column: &KeyColumn,
     values: BTreeSet<KeyText>,
-    is_loose: bool,
+    equality: TextEquality,
 ) {
     let name = column.name.to_lowercase();
-    if is_loose && !values.is_empty() {
+    if is_loose(equality) && !values.is_empty() {
         // A text that is not plain may be what the database holds equal to one of these.
         tags.insert(keys.index_value(folded, &name, &KeyText::Odd));
     }

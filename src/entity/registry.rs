@@ -22,6 +22,7 @@ use sea_orm::{
 use super::{CacheEntity, EntityPolicy, Fingerprint, KeyClass, KeyText, TableRule};
 use crate::{
     read::{NewRowOf, write_through},
+    schema::TextEquality,
     warmup::{WarmUpLoader, entity_loader},
 };
 
@@ -116,18 +117,22 @@ impl EntityDescriptor {
         }
     }
 
-    /// The key as tags name it; `None` if a tag cannot name it.
-    pub(crate) fn key_text(&self, key: &[Value]) -> Option<Vec<(&'static str, KeyText)>> {
-        self.key
-            .iter()
-            .zip(key)
-            .map(|(column, value)| Some((column.name, column.class.tag_text(value)?)))
+    /// The key as tags name it, where the texts of its columns compare like this; `None` if a tag cannot
+    /// name it.
+    pub(crate) fn key_text(
+        &self,
+        key: &[Value],
+        equality: impl Fn(&KeyColumn) -> TextEquality,
+    ) -> Option<Vec<(&'static str, KeyText)>> {
+        let columns = self.key.iter().zip(key);
+        columns
+            .map(|(column, value)| Some((column.name, column.class.tag_text(value, equality(column))?)))
             .collect()
     }
 
     /// The same with its texts to the letter; `None` if it has none.
     pub(crate) fn exact_key_text(&self, key: &[Value]) -> Option<Vec<(&'static str, KeyText)>> {
-        let named = self.key_text(key)?;
+        let named = self.key_text(key, |_| TextEquality::ToTheLetter)?;
         to_the_letter(&named, self.key.iter().zip(key), |column, value| column.class.exact_text(value))
     }
 

@@ -9,6 +9,7 @@ use crate::{
     entity::{KeyClass, KeyText},
     freshness::PurgeSet,
     keys::unescaped,
+    schema::TextEquality,
     store::{EntryKey, Release, Stamp, TagKey, Watch},
 };
 
@@ -251,7 +252,7 @@ impl Namespace {
 
 /// As a tag names a text, and an integer, a UUID or a boolean that is written as the cache writes it.
 fn as_text(part: &str) -> KeyText {
-    KeyClass::Text.tag_literal(part).unwrap_or(KeyText::Odd)
+    KeyClass::Text.tag_literal(part, TextEquality::IgnoresAccents).unwrap_or(KeyText::Odd)
 }
 
 /// As the other tag of the same text names it, to the letter.

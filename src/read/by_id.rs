@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Cache, ReadThrough, clock,
-    entity::{EntityDescriptor, KeyText, value_text},
+    entity::{EntityDescriptor, KeyColumn, KeyText, value_text},
     freshness::{Bypass, Fetched, Look, Outcome, Payload, Question, Stamps},
     near::Spot,
 };
@@ -310,11 +310,22 @@ where
     }
     // The database compares more loosely than we do (collations, numbers of another scale): what
     // may be one of the rows it found is asked for one by one, as `find_by_id` would.
-    let alike: HashSet<_> = found.values().map(|model| alike(entity, &key_of::<E>(model))).collect();
-    let any_odd = alike.contains(&None);
+    if unmatched.is_empty() {
+        return Ok(rows);
+    }
+    let reader = Reader::of(db).await.ok();
+    let texts =
+        |column: &KeyColumn| reader.as_ref().map(|reader| reader.texts(entity, column)).unwrap_or_default();
+    let alike = |key: &[Value]| {
+        let key = entity.key_text(key, texts)?;
+        key.into_iter().map(|(_, text)| (text != KeyText::Odd).then_some(text)).collect::<Option<Vec<_>>>()
+    };
+    // What keys have in common that the database may hold equal; `None` of those that may be equal to any.
+    let found: HashSet<_> = found.values().map(|model| alike(&key_of::<E>(model))).collect();
+    let any_odd = found.contains(&None);
     for position in unmatched {
-        let text = self::alike(entity, keys[position]);
-        if !found.is_empty() && (any_odd || text.is_none() || alike.contains(&text)) {
+        let text = alike(keys[position]);
+        if !found.is_empty() && (any_odd || text.is_none() || found.contains(&text)) {
             rows[position] =
                 E::find().filter(any_of::<E>(&keys[position..=position])).one(db.source()).await?;
         }
@@ -324,12 +335,6 @@ where
 
 fn key_of<E: EntityTrait>(model: &E::Model) -> Vec<Value> {
     E::PrimaryKey::iter().map(|key| model.get(key.into_column())).collect()
-}
-
-/// What keys that the database may hold equal have in common; `None` when any may be.
-fn alike(entity: &EntityDescriptor, key: &[Value]) -> Option<Vec<KeyText>> {
-    let key = entity.key_text(key)?;
-    key.into_iter().map(|(_, text)| (text != KeyText::Odd).then_some(text)).collect()
 }
 
 fn texts(key: &[Value]) -> Vec<String> {

@@ -8,10 +8,10 @@ use super::codec::Codec;
 use crate::{
     Cache, ReadThrough,
     connection::{named, named_exactly},
-    entity::{EntityDescriptor, KeyClass, KeyText, TtlSpec, encode_values, value_text},
+    entity::{EntityDescriptor, KeyClass, KeyColumn, KeyText, TtlSpec, encode_values, value_text},
     freshness::{Bypass, Early, Grace, Question, Shape, Terms, Wrap},
     keys::KeyHash,
-    schema::{Knowledge, Schema},
+    schema::{Knowledge, Schema, TextEquality},
     statement::{Analysis, Read},
     store::{EntryKey, TagKey},
     watched,
@@ -196,20 +196,22 @@ impl<'a> Reader<'a> {
     /// The tag of this row alone, and the shape of the question for it; `None` if no tag can name it.
     fn row_tag(&self, entity: &EntityDescriptor, key: &[Value]) -> Option<(TagKey, Shape)> {
         let rows = self.cache.inner.rows(entity);
-        if self.holds_exact_texts(entity)
+        let mut texts = entity.key.iter().filter(|column| column.class == KeyClass::Text).peekable();
+        if texts.peek().is_some()
+            && texts.all(|column| self.texts(entity, column) == TextEquality::ToTheLetter)
             && let Some(key) = entity.exact_key_text(key)
         {
             return Some((rows.keys.tag(key), rows.shape_to_the_letter));
         }
-        Some((rows.keys.tag(entity.key_text(key)?), rows.shape))
+        Some((rows.keys.tag(entity.key_text(key, |column| self.texts(entity, column))?), rows.shape))
     }
 
-    /// Are the texts in the entity's key equal to themselves alone, and are there any?
-    fn holds_exact_texts(&self, entity: &EntityDescriptor) -> bool {
-        let mut texts = entity.key.iter().filter(|column| column.class == KeyClass::Text).peekable();
-        let qualified = entity.schema.is_some();
-        texts.peek().is_some()
-            && texts.all(|column| self.schema.holds_exact_texts(&entity.folded, qualified, column.name))
+    /// Which texts in a column of the entity's key may be equal.
+    pub(super) fn texts(&self, entity: &EntityDescriptor, column: &KeyColumn) -> TextEquality {
+        match column.class {
+            KeyClass::Text => self.schema.texts(&entity.folded, entity.schema.is_some(), column.name),
+            _ => TextEquality::ToTheLetter,
+        }
     }
 
     /// The tags of the tables that a statement reads: every purge of what it shows purges one of them.
@@ -346,11 +348,15 @@ impl<'a> Reader<'a> {
         let pinned = policy.index.iter().filter_map(|column| {
             let keys = read.scope.keys(&[column.name])?;
             let qualified = read.table.schema.is_some();
-            let is_exact = column.class == KeyClass::Text
-                && self.schema.holds_exact_texts(folded, qualified, column.name);
-            let named = if is_exact { named_exactly } else { named };
-            let values: Option<Vec<_>> =
-                keys.iter().map(|operands| named(column, operands.first()?, values)).collect();
+            let equality = match column.class {
+                KeyClass::Text => self.schema.texts(folded, qualified, column.name),
+                _ => TextEquality::default(),
+            };
+            let named = |operand| match equality {
+                TextEquality::ToTheLetter => named_exactly(column, operand, values),
+                _ => named(column, operand, values, equality),
+            };
+            let values: Option<Vec<_>> = keys.iter().map(|operands| named(operands.first()?)).collect();
             let name = column.name.to_lowercase();
             let tag = |value: KeyText| inner.keys.index_value(folded, &name, &value);
             let mut tags = Vec::new();

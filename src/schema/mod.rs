@@ -10,6 +10,9 @@
 //! anew when it may have changed, `replica` asks whether the database is a copy of another.
 
 mod catalogue;
+mod collation;
+#[cfg(test)]
+mod collation_test;
 mod defaults;
 mod reach;
 mod replica;
@@ -20,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 pub use catalogue::SchemaReport;
 pub(crate) use catalogue::Surroundings;
+pub(crate) use collation::TextEquality;
 pub(crate) use defaults::ColumnDefault;
 pub(crate) use reach::{Change, Columns, Reached};
 pub use watch::Knowledge;
@@ -58,8 +62,8 @@ pub(crate) struct Table {
     pub(crate) generated: BTreeSet<Box<str>>,
     /// What columns get when an INSERT leaves them out, where that is known.
     pub(crate) defaults: BTreeMap<Box<str>, ColumnDefault>,
-    /// Columns of text in which two texts are equal only if they are the same, but for spaces at the end.
-    pub(crate) exact_texts: BTreeSet<Box<str>>,
+    /// How columns of text compare, where something is known of it.
+    pub(crate) texts: BTreeMap<Box<str>, TextEquality>,
     /// Which rows a reader sees depends on who it is.
     pub(crate) row_security: bool,
     /// Its rows are kept elsewhere, where others write them; or it is a sequence, which changes
@@ -171,19 +175,17 @@ impl Schema {
         self.table(folded).filter(|_| self.knows_children)?.defaults.get(&fold(column))
     }
 
-    /// Is a text in this column equal to no other, but for spaces at the end? `qualified`: the table was
-    /// named with a schema.
-    pub(crate) fn holds_exact_texts(&self, folded: &str, qualified: bool, column: &str) -> bool {
+    /// Which texts this column may hold equal. `qualified`: the table was named with a schema.
+    pub(crate) fn texts(&self, folded: &str, qualified: bool, column: &str) -> TextEquality {
         let known = !qualified || self.knows_all_schemas;
-        known
-            && self.table(folded).is_some_and(|table| {
-                !table.exact_texts.is_empty() && table.exact_texts.contains(&fold(column))
-            })
+        let texts = self.table(folded).filter(|_| known).map(|table| &table.texts);
+        let equality = texts.filter(|texts| !texts.is_empty()).and_then(|texts| texts.get(&fold(column)));
+        equality.copied().unwrap_or_default()
     }
 
-    /// Does a table to which foreign keys lead hold exact texts in this column?
-    pub(crate) fn child_holds_exact_texts(&self, folded: &str, column: &str) -> bool {
-        self.knows_children && self.holds_exact_texts(folded, false, column)
+    /// The same of a table to which foreign keys lead.
+    pub(crate) fn child_texts(&self, folded: &str, column: &str) -> TextEquality {
+        if self.knows_children { self.texts(folded, false, column) } else { TextEquality::default() }
     }
 
     /// Does no other table change because this one does, but by triggers?

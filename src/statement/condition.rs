@@ -216,6 +216,7 @@ impl Scan<'_> {
             Tok::Plus => (at + 1, ""),
             Tok::Param => return Some((Operand::Bound(self.bound(at)?), at + 1)),
             Tok::Str => return Some((Operand::Text(t.ident(at).into()), at + 1)),
+            Tok::OddStr => return Some((Operand::Text(t.escaped(at)?.into()), at + 1)),
             _ => (at, ""),
         };
         let digits = t.text(at);

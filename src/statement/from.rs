@@ -204,7 +204,9 @@ impl Scan<'_> {
             self.steps(at + 3, close, env)?;
             at = close + 1;
             if t.kw(at) == Kw::Repeatable && t.tok(at + 1) == Tok::Open {
-                at = t.mate(at + 1) + 1;
+                let close = t.mate(at + 1);
+                self.steps(at + 2, close, env)?;
+                at = close + 1;
             }
         }
         Ok((at, alias))

@@ -357,6 +357,28 @@ fn a_select_that_is_not_cached_says_why() {
     assert!(bound.cacheable.is_err(), "the bound value may be 'now'");
 }
 
+// case D8
+#[test]
+fn what_stands_in_a_samples_arguments_is_seen() {
+    for arguments in [
+        "SYSTEM (a_function())",
+        "SYSTEM (5) REPEATABLE (a_function())",
+        "SYSTEM (5) REPEATABLE ((SELECT a_function() FROM u))",
+    ] {
+        let answer = postgres(&format!("SELECT a FROM t TABLESAMPLE {arguments}"));
+        let of_select = postgres("SELECT a_function() FROM t");
+        assert_eq!(
+            (answer.writes_anything, answer.kind),
+            (of_select.writes_anything, of_select.kind),
+            "{arguments}"
+        );
+        assert!(answer.cacheable.is_err(), "{arguments}");
+    }
+    let write = "(WITH x AS (DELETE FROM u RETURNING a) SELECT a FROM x)";
+    let answer = postgres(&format!("SELECT a FROM t TABLESAMPLE SYSTEM (5) REPEATABLE ({write})"));
+    assert_eq!(writes(&answer), ["u"]);
+}
+
 // case D8 D25
 #[test]
 fn literals_end_where_the_server_ends_them() {

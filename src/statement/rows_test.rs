@@ -54,6 +54,26 @@ fn a_condition_is_told_of_the_table_that_its_columns_belong_to() {
     }
 }
 
+// case D8
+#[test]
+fn a_text_with_escapes_is_read_as_postgresql_reads_it() {
+    for (sql, wanted) in [
+        (r"SELECT * FROM t WHERE a = E'echo\'s'", "t[a='echo's']"),
+        (r"SELECT * FROM t WHERE a = e'it''s \\ \n' AND b = 1", "t[a='it's \\ \n', b=1]"),
+        (r"SELECT * FROM t WHERE a IN (E'\'', 'b')", "t[a='''|'b']"),
+        // Numbers of characters, and literals that go on in another.
+        (r"SELECT * FROM t WHERE a = E'\x41'", "t"),
+        (r"SELECT * FROM t WHERE a = E'\101'", "t"),
+        (r"SELECT * FROM t WHERE a = E'\u0041'", "t"),
+        ("SELECT * FROM t WHERE a = E'b'\n'c'", "t"),
+        (r"SELECT * FROM t WHERE a = U&'\0041'", "t"),
+    ] {
+        assert_eq!(reads(&analyse(Dialect::Postgres, sql)), wanted, "{sql}");
+    }
+    // In MySQL it depends on the server's mode what a backslash is.
+    assert_eq!(reads(&analyse(Dialect::MySql, r"SELECT * FROM t WHERE a = 'echo\'s'")), "t");
+}
+
 #[test]
 fn a_condition_is_not_told_where_it_may_mean_other_rows() {
     for (sql, wanted) in [

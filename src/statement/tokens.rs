@@ -162,6 +162,31 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// What PostgreSQL's `E'...'` says, if its escapes are none that spell a character by its number. SeaORM
+    /// writes a text with a quote or a backslash in it like this.
+    pub fn escaped(&self, at: usize) -> Option<String> {
+        let text = self.text(at).strip_prefix(['e', 'E']).filter(|_| self.dialect == Dialect::Postgres)?;
+        let mut rest = text.strip_prefix('\'')?.strip_suffix('\'')?.chars();
+        let mut says = String::with_capacity(text.len());
+        while let Some(character) = rest.next() {
+            says.push(match character {
+                '\\' => match rest.next()? {
+                    same @ ('\\' | '\'' | '"') => same,
+                    'b' => '\u{8}',
+                    'f' => '\u{c}',
+                    'n' => '\n',
+                    'r' => '\r',
+                    't' => '\t',
+                    _ => return None,
+                },
+                // Alone it ends the literal, which goes on in another.
+                '\'' => rest.next().filter(|second| *second == '\'')?,
+                plain => plain,
+            });
+        }
+        Some(says)
+    }
+
     /// Whether two names mean the same for sure, so that one can hide the other.
     pub fn same_ident(&self, a: usize, b: usize) -> bool {
         let (left, right) = (self.ident(a), self.ident(b));

@@ -1,6 +1,8 @@
 //! Lists by an index column: what they depend on, and what happens when processes disagree on it.
 
-use sea_orm::{ActiveValue::Set, IntoActiveModel, QueryOrder, entity::prelude::*};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, IntoActiveModel, QueryOrder, Statement, entity::prelude::*,
+};
 use sea_orm_cache::{CacheEntity, CachedBy, CachedConnection, CachedQuery, EntityPolicy};
 
 use crate::{
@@ -74,6 +76,34 @@ async fn a_book_that_moves_purges_the_shelf_it_leaves_and_the_one_it_comes_to_an
         assert!(world.is_hit(on_shelf(&world.db, 1)).await.1, "{world}");
         assert_eq!(world.is_hit(on_shelf(&world.db, 2)).await, (vec![4, 7, 10], false), "{world}");
         assert_eq!(world.is_hit(on_shelf(&world.db, 3)).await, (vec![1, 2, 5, 8, 11], false), "{world}");
+    }
+}
+
+// case D5
+#[tokio::test]
+async fn an_update_by_key_that_is_sent_as_a_query_purges_the_shelves_of_its_book_alone() {
+    for world in World::all().await {
+        let send = async |sql: &str| {
+            let backend = world.db.get_database_backend();
+            world.db.query_all_raw(Statement::from_string(backend, sql)).await.unwrap();
+        };
+        for (sql, purged) in [
+            ("UPDATE book SET title = 'Other' WHERE id = 1", &[2][..]),
+            ("UPDATE book SET shelf_id = 3 WHERE id = 1", &[2, 3]),
+            ("UPDATE book SET title = 'Both' WHERE id IN (1, 4)", &[2, 3]),
+            ("DELETE FROM book WHERE id = 1", &[3]),
+            // One of them is not there, and might have come in between.
+            ("UPDATE book SET title = 'Others' WHERE id IN (4, 99)", &[1, 2, 3]),
+        ] {
+            for shelf in 1..=3 {
+                warm(&world, shelf).await;
+            }
+            send(sql).await;
+            for shelf in 1..=3 {
+                let hit = world.is_hit(on_shelf(&world.db, shelf)).await.1;
+                assert_eq!(hit, !purged.contains(&shelf), "{world}: {sql}, shelf {shelf}");
+            }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
 
-use super::{Action, ColumnDefault, ForeignKey, NamedKey, Schema, View, defaults::Holds, fold};
+use super::{Action, ColumnDefault, ForeignKey, NamedKey, Schema, TextEquality, View, defaults::Holds, fold};
 use crate::statement::Analysis;
 
 /// What was learned of the schema, as far as its owner may want to know.
@@ -110,8 +110,8 @@ struct Facts {
     /// Table, column and what the column gets when it is left out. All columns: several tables may
     /// have one name.
     defaults: Vec<(String, String, Option<ColumnDefault>)>,
-    /// Table, column and whether texts in it are equal only if they are the same. All columns, as above.
-    texts: Vec<(String, String, bool)>,
+    /// Table, column and which texts it may hold equal. All columns, as above.
+    texts: Vec<(String, String, TextEquality)>,
     row_security: Vec<String>,
     foreign: Vec<String>,
     replaces: Vec<String>,
@@ -209,8 +209,8 @@ impl Facts {
         for ((table, column), default) in agreed(self.defaults) {
             schema.entry(&table).defaults.insert(column, default);
         }
-        for (table, column) in exact(self.texts) {
-            schema.entry(&table).exact_texts.insert(column);
+        for ((table, column), equality) in loosest(self.texts) {
+            schema.entry(&table).texts.insert(column, equality);
         }
         for table in self.row_security {
             schema.entry(&fold(&table)).row_security = true;
@@ -243,13 +243,16 @@ fn agreed(
     all.into_iter().filter_map(|(name, default)| Some((name, default?)))
 }
 
-/// The columns that are said to be so in all tables of one name.
-fn exact(texts: Vec<(String, String, bool)>) -> impl Iterator<Item = (Box<str>, Box<str>)> {
-    let mut all: BTreeMap<_, bool> = BTreeMap::new();
-    for (table, column, exact) in texts {
-        *all.entry((fold(&table), fold(&column))).or_insert(true) &= exact;
+/// What is true of the columns in all tables of one name, where that is more than nothing.
+fn loosest(
+    texts: Vec<(String, String, TextEquality)>,
+) -> impl Iterator<Item = ((Box<str>, Box<str>), TextEquality)> {
+    let mut all: BTreeMap<_, TextEquality> = BTreeMap::new();
+    for (table, column, equality) in texts {
+        let known = all.entry((fold(&table), fold(&column))).or_insert(equality);
+        *known = equality.max(*known);
     }
-    all.into_iter().filter_map(|(name, exact)| exact.then_some(name))
+    all.into_iter().filter(|(_, equality)| *equality != TextEquality::default())
 }
 
 fn view_of(select: &Analysis) -> View {
@@ -283,17 +286,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_are_exact_if_they_are_in_all_tables_of_the_name() {
-        let one = |table: &str, column: &str, exact| (table.to_owned(), column.to_owned(), exact);
+    fn texts_are_told_apart_as_they_are_in_all_tables_of_the_name() {
+        use TextEquality as T;
+        let one = |table: &str, column: &str, equality| (table.to_owned(), column.to_owned(), equality);
         let texts = vec![
-            one("a", "both", true),
-            one("A", "Both", true),
-            one("a", "one", true),
-            one("A", "one", false),
-            one("b", "one", true),
+            one("a", "both", T::ToTheLetter),
+            one("A", "Both", T::ToTheLetter),
+            one("a", "one", T::ToTheLetter),
+            one("A", "one", T::default()),
+            one("b", "one", T::Unforeseen),
+            one("B", "one", T::IgnoresAccents),
         ];
-        let known: Vec<_> = exact(texts).collect();
-        assert_eq!(known, [("a", "both"), ("b", "one")].map(|(t, c)| (t.into(), c.into())));
+        let known: Vec<_> = loosest(texts).collect();
+        let expected = [("a", "both", T::ToTheLetter), ("b", "one", T::Unforeseen)];
+        assert_eq!(known, expected.map(|(t, c, equality)| ((t.into(), c.into()), equality)));
     }
 
     #[test]

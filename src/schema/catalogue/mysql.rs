@@ -3,7 +3,7 @@
 
 use sea_orm::{DatabaseConnection, DbErr};
 
-use super::{ColumnDefault, Facts, Holds, KeyPart, action, rows, text};
+use super::{ColumnDefault, Facts, Holds, KeyPart, TextEquality, action, rows, text};
 
 // MySQL 8 shows these texts as bytes, hence the casts.
 
@@ -80,8 +80,8 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
         let value: Option<String> = row.try_get("", "value")?;
         let holds = holds(&text(&row, "holds")?);
         let collation: Option<String> = row.try_get("", "collation_name")?;
-        let exact = holds == Holds::Text && collation.as_deref().is_some_and(is_exact);
-        facts.texts.push((text(&row, "target")?, text(&row, "col")?, exact));
+        let equality = collation.as_deref().filter(|_| holds == Holds::Text).map(TextEquality::of_mysql);
+        facts.texts.push((text(&row, "target")?, text(&row, "col")?, equality.unwrap_or_default()));
         let nullable = text(&row, "nullable")? == "YES";
         let extra = text(&row, "extra")?.to_ascii_lowercase();
         // What both of them say of a column that is nothing special: nothing, or that `*` leaves it out.
@@ -121,13 +121,6 @@ fn server(version: &str) -> Option<Server> {
     ((major, minor) >= (10, 3)).then_some(Server::MariaDb)
 }
 
-/// Does the collation compare characters by their numbers? And are they all that a statement can name: a
-/// text of other characters would be compared by the collation of the connection.
-fn is_exact(collation: &str) -> bool {
-    let collation = collation.to_ascii_lowercase();
-    collation.starts_with("utf8mb4_") && collation.ends_with("_bin")
-}
-
 fn holds(data_type: &str) -> Holds {
     match data_type.to_ascii_lowercase().as_str() {
         "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => Holds::Integers,
@@ -139,17 +132,7 @@ fn holds(data_type: &str) -> Holds {
 
 #[cfg(test)]
 mod tests {
-    use super::{Server, is_exact, server};
-
-    #[test]
-    fn a_collation_is_exact_if_it_compares_numbers_of_all_characters() {
-        for exact in ["utf8mb4_bin", "utf8mb4_nopad_bin", "utf8mb4_0900_bin"] {
-            assert!(is_exact(exact), "{exact}");
-        }
-        for not in ["utf8mb4_uca1400_ai_ci", "utf8mb4_0900_as_cs", "latin1_bin", "utf8mb3_bin", "binary"] {
-            assert!(!is_exact(not), "{not}");
-        }
-    }
+    use super::{Server, server};
 
     #[test]
     fn a_mariadb_is_told_from_a_mysql_and_from_one_of_old() {

@@ -2,7 +2,7 @@
 
 use sea_orm::{DatabaseConnection, DbErr};
 
-use super::{Action, ColumnDefault, Facts, Holds, KeyPart, rows, text};
+use super::{Action, ColumnDefault, Facts, Holds, KeyPart, TextEquality, rows, text};
 
 /// Equal integers, UUIDs and texts are the same for a foreign key and for `=`; texts unless a collation
 /// says otherwise, which before PostgreSQL 12 none could.
@@ -87,9 +87,10 @@ const DEFAULTS: &str = "
                 ELSE 'other' END AS holds,
            a.attidentity <> '' OR a.attgenerated <> '' OR t.typtype = 'd' OR t.typdefault IS NOT NULL
                OR a.atthasdef AND d.adbin IS NULL AS special,
-           c.relkind IN ('r', 'p') AND a.atttypid IN ('pg_catalog.text'::pg_catalog.regtype,
-                   'pg_catalog.varchar'::pg_catalog.regtype)
-               AND coalesce(pg_catalog.to_jsonb(o) ->> 'collisdeterministic', 'true') = 'true' AS exact
+           CASE WHEN coalesce(pg_catalog.to_jsonb(o) ->> 'collisdeterministic', 'true') <> 'true' THEN 'unforeseen'
+                WHEN c.relkind IN ('r', 'p') AND a.atttypid IN ('pg_catalog.text'::pg_catalog.regtype,
+                    'pg_catalog.varchar'::pg_catalog.regtype) THEN 'to the letter'
+                ELSE 'unknown' END AS texts
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -142,7 +143,13 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
             "text" => Holds::Text,
             _ => Holds::Other,
         };
-        facts.texts.push((text(&row, "target")?, text(&row, "col")?, row.try_get("", "exact")?));
+        let equality = match &*text(&row, "texts")? {
+            "to the letter" => TextEquality::ToTheLetter,
+            // Whoever made it could name any rules.
+            "unforeseen" => TextEquality::Unforeseen,
+            _ => TextEquality::default(),
+        };
+        facts.texts.push((text(&row, "target")?, text(&row, "col")?, equality));
         let special: bool = row.try_get("", "special")?;
         let default = ColumnDefault::of_postgres(value.as_deref(), holds, row.try_get("", "nullable")?);
         facts.defaults.push((text(&row, "target")?, text(&row, "col")?, default.filter(|_| !special)));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sea_orm::{DatabaseConnection, DbErr};
 
-use super::{ColumnDefault, Facts, Holds, KeyPart, action, rows, text};
+use super::{ColumnDefault, Facts, Holds, KeyPart, TextEquality, action, rows, text};
 use crate::schema::{defaults::affinity, fold};
 
 const FOREIGN_KEYS: &str = r#"
@@ -35,22 +35,24 @@ const REPLACES: &str = "
     SELECT tbl_name AS target, sql AS sql FROM sqlite_master
     WHERE type = 'table' AND sql LIKE '%conflict%' AND sql LIKE '%replace%'";
 
-/// Which columns hold text that is compared byte by byte, and which integers: those of tables in whose
-/// definition no collation is named, and which are not somebody else's.
+/// Which columns hold text, and which integers, with the definition of their table if it says more of it.
 const AFFINITIES: &str = "
     SELECT m.name AS target, x.name AS col, x.type AS declared,
-           instr(lower(m.sql), 'collate') = 0 AND instr(lower(m.sql), 'virtual') = 0 AS plain
+           CASE WHEN instr(lower(m.sql), 'collate') = 0 AND instr(lower(m.sql), 'virtual') = 0 THEN ''
+                ELSE coalesce(m.sql, 'virtual') END AS definition
     FROM sqlite_master m JOIN pragma_table_xinfo(m.name) x WHERE m.type = 'table'";
 
 pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
     let mut holds: HashMap<(Box<str>, Box<str>), Holds> = HashMap::new();
     for row in rows(db, AFFINITIES).await? {
-        let plain: Option<bool> = row.try_get("", "plain")?;
-        let held = match affinity(&text(&row, "declared")?) {
-            Holds::Text if plain != Some(true) => Holds::Other,
-            held => held,
+        let of_table = TextEquality::of_sqlite(&text(&row, "definition")?);
+        let (held, equality) = match affinity(&text(&row, "declared")?) {
+            Holds::Text if of_table == TextEquality::ToTheLetter => (Holds::Text, of_table),
+            // What is no text by its declaration may still hold some, to which its collation applies.
+            Holds::Text => (Holds::Other, of_table),
+            held => (held, of_table.max(TextEquality::default())),
         };
-        facts.texts.push((text(&row, "target")?, text(&row, "col")?, held == Holds::Text));
+        facts.texts.push((text(&row, "target")?, text(&row, "col")?, equality));
         holds.insert((fold(&text(&row, "target")?), fold(&text(&row, "col")?)), held);
     }
     for row in rows(db, FOREIGN_KEYS).await? {

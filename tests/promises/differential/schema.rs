@@ -18,6 +18,10 @@ use crate::support::Backend;
 const ACTIONS: [(usize, &str); 5] =
     [(2, "NO ACTION"), (1, "RESTRICT"), (4, "CASCADE"), (3, "SET NULL"), (1, "SET DEFAULT")];
 
+/// How MariaDB compares texts: as its default is, without case and accents, with accents, to the letter.
+const COLLATIONS: [&str; 4] =
+    ["", " COLLATE utf8mb4_unicode_ci", " COLLATE utf8mb4_uca1400_as_ci", " COLLATE utf8mb4_bin"];
+
 #[derive(Clone, Debug)]
 struct ForeignKey {
     table: Table,
@@ -31,6 +35,8 @@ struct ForeignKey {
 #[derive(Clone, Debug)]
 pub struct Schema {
     backend: Backend,
+    /// Of all texts, so that foreign keys compare alike.
+    collation: &'static str,
     /// Tables that most statements and reads are about, so that they meet.
     busy: Vec<Table>,
     foreign_keys: Vec<ForeignKey>,
@@ -68,8 +74,10 @@ impl Schema {
         });
         let unique_codes = some(&Table::NODES, 3, random);
         let unique_titles = some(&Table::ALL, 6, random);
+        let collation = if backend == Backend::MariaDb { random.pick(&COLLATIONS) } else { "" };
         Self {
             backend,
+            collation,
             busy: random.several(2, 4, |random| random.pick(&Table::ALL)),
             foreign_keys,
             unique_codes,
@@ -132,7 +140,8 @@ impl Schema {
                 ("group_id" | "amount", _) => "BIGINT NOT NULL DEFAULT 1",
                 _ => "BIGINT NOT NULL",
             };
-            parts.push(format!("{column} {kind}"));
+            let collated = kind.replacen("VARCHAR(40)", &format!("VARCHAR(40){}", self.collation), 1);
+            parts.push(format!("{column} {collated}"));
         }
         if table == Table::Link {
             parts.push("PRIMARY KEY (a_id, b_id)".to_owned());

@@ -14,7 +14,7 @@ use super::{
 /// The keys that are chosen by the test; what the database chooses comes after them.
 pub const LAST_ID: i64 = 7;
 pub const GROUPS: i64 = 4;
-/// MariaDB holds some of these equal, the others do not.
+/// Most of MariaDB's collations hold some of these equal, the other databases do not.
 pub const NAMES: [&str; 8] =
     ["alfa", "bravo", "charlie", "delta", "echo's", "Alfa", "d\u{e9}lta", "char lie"];
 const CODES: [&str; 8] = ["c1", "c2", "c3", "C3", "c4", "c5", "c 6", "c7"];
