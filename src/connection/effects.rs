@@ -190,8 +190,8 @@ impl Inner {
 
     fn add_keys(&self, set: &mut WriteSet, tags: &TableTags<'_>, keys: Vec<RowKey>) {
         for key in keys {
-            if key.is_loose {
-                // A text that is not plain may be what the database holds equal to this one.
+            if key.has_text {
+                // What a reader may depend on who knows less of the column, or worse: processes need not agree.
                 set.rows.tags.insert(tags.odd_rows());
             }
             set.rows.tags.insert(tags.row(key.named));

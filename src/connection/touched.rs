@@ -35,8 +35,8 @@ pub(super) struct RowKey {
     pub(super) to_the_letter: Option<Vec<(&'static str, KeyText)>>,
     /// As its entry names it, if that is known.
     pub(super) exact: Option<Vec<String>>,
-    /// Some part is text that may be equal to another text.
-    pub(super) is_loose: bool,
+    /// Some part is text.
+    pub(super) has_text: bool,
 }
 
 /// The table's primary key, if all agree on one.
@@ -109,7 +109,7 @@ impl Touched<'_> {
             }),
             named,
             exact: operands.iter().map(|operand| self.exact(operand)).collect(),
-            is_loose: key.iter().any(|column| is_loose(self.equality(column))),
+            has_text: has_text(key),
         })
     }
 
@@ -232,7 +232,7 @@ impl Touched<'_> {
                 self.default_values(column, default)
             };
             values.extend(new.or_else(default)?);
-            add_tags(&mut tags, keys, &folded, column, values, self.equality(column));
+            add_tags(&mut tags, keys, &folded, column, values);
         }
         Some(tags)
     }
@@ -276,7 +276,7 @@ impl Touched<'_> {
             return None;
         }
         let mut tags = BTreeSet::new();
-        add_tags(&mut tags, keys, folded, index, values, equality);
+        add_tags(&mut tags, keys, folded, index, values);
         Some(tags)
     }
 
@@ -308,7 +308,7 @@ impl Touched<'_> {
                     New::Unknown => return None,
                 }
             }
-            add_tags(&mut tags, keys, folded, column, values, equality);
+            add_tags(&mut tags, keys, folded, column, values);
         }
         Some(tags)
     }
@@ -423,6 +423,10 @@ fn equality_in_child(schema: &Schema, folded: &str, column: &KeyColumn) -> TextE
     equality(column, || schema.child_texts(folded, column.name))
 }
 
+fn has_text(key: &[KeyColumn]) -> bool {
+    key.iter().any(|column| column.class == KeyClass::Text)
+}
+
 /// May a value be equal to another that is not written alike? Then one that is not plain may have been meant.
 fn is_loose(equality: TextEquality) -> bool {
     equality != TextEquality::ToTheLetter
@@ -484,7 +488,7 @@ fn key_of_image(
         }),
         named,
         exact: cells.iter().map(|(_, value)| value_text(value)).collect(),
-        is_loose: key.iter().any(|column| is_loose(equality(column))),
+        has_text: has_text(key),
     })
 }
 
@@ -511,11 +515,10 @@ fn add_tags(
     folded: &str,
     column: &KeyColumn,
     values: BTreeSet<KeyText>,
-    equality: TextEquality,
 ) {
     let name = column.name.to_lowercase();
-    if is_loose(equality) && !values.is_empty() {
-        // A text that is not plain may be what the database holds equal to one of these.
+    if column.class == KeyClass::Text && !values.is_empty() {
+        // What a reader may depend on who knows less of the column, or worse: processes need not agree.
         tags.insert(keys.index_value(folded, &name, &KeyText::Odd));
     }
     tags.extend(values.iter().map(|value| keys.index_value(folded, &name, value)));

@@ -160,8 +160,11 @@ fn fold(text: &str, equality: TextEquality) -> KeyText {
     let folded = match equality {
         TextEquality::Unforeseen => None,
         _ if is_plain() => Some(text.to_ascii_lowercase()),
-        TextEquality::IgnoresAccents => text.chars().map(without_case_or_accent).collect(),
-        TextEquality::ToTheLetter | TextEquality::IgnoresCase => None,
+        // Who reads this to the letter has another tag; it may be that others do not know that they could.
+        TextEquality::ToTheLetter | TextEquality::IgnoresAccents => {
+            text.chars().map(without_case_or_accent).collect()
+        }
+        TextEquality::IgnoresCase => None,
     };
     folded.filter(|text| !text.is_empty()).map_or(KeyText::Odd, KeyText::Named)
 }

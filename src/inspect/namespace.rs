@@ -13,9 +13,6 @@ use crate::{
     store::{EntryKey, Release, Stamp, TagKey, Watch},
 };
 
-/// The most parts of a row's key that are tried in every order.
-const MOST_PARTS: usize = 4;
-
 /// The keys of a cache's namespace.
 #[derive(Clone, Debug)]
 pub struct Namespace {
@@ -147,17 +144,22 @@ impl Namespace {
         let mut set = PurgeSet::default();
         // A row that no tag can name depends on its table's.
         set.tags.extend([keys.table(&folded), keys.index(&folded), keys.odd_rows(&folded)]);
-        // A tag says all texts of a key to the letter, or none.
-        for as_text in [as_text as fn(&str) -> KeyText, as_exact_text] {
-            let may_be = |part: &str| as_text_or_integer(part, as_text);
-            set.tags.extend(may_be(key).into_iter().map(|key| keys.row_tag(&folded, vec![("", key)])));
-            let parts: Vec<_> = key.split(',').map(may_be).collect();
-            if parts.len() > MOST_PARTS {
-                set.tags.insert(keys.any_row(&folded));
-                break;
+        let tag = |parts: &[&KeyText]| {
+            let parts = ["a", "b"].into_iter().zip(parts.iter().copied().cloned());
+            keys.row_tag(&folded, parts.collect())
+        };
+        set.tags.extend(ways(key).iter().map(|key| tag(&[key])));
+        match key.split(',').map(ways).collect::<Vec<_>>().as_slice() {
+            [_] => {}
+            [first, second] => {
+                for (first, second) in first.iter().flat_map(|first| second.iter().map(move |s| (first, s))) {
+                    set.tags.extend([tag(&[first, second]), tag(&[second, first])]);
+                }
             }
-            let named = each_of(&parts).into_iter().flat_map(|parts| orders(&parts));
-            set.tags.extend(named.map(|parts| keys.row_tag(&folded, in_places(parts))));
+            // Which of the commas stand in a text is not known.
+            _ => {
+                set.tags.insert(keys.any_row(&folded));
+            }
         }
         set.into()
     }
@@ -260,43 +262,11 @@ fn as_exact_text(part: &str) -> KeyText {
     KeyClass::Text.exact_literal(part).unwrap_or(KeyText::Odd)
 }
 
-/// Both, if somebody has typed an integer in another way than the cache writes it.
-fn as_text_or_integer(part: &str, as_text: fn(&str) -> KeyText) -> BTreeSet<KeyText> {
+/// As tags may name a part of a key: somebody may have typed an integer in another way than the cache writes
+/// it.
+fn ways(part: &str) -> BTreeSet<KeyText> {
     let integer = part.trim().parse::<i128>().ok().map(|number| KeyText::Named(number.to_string()));
-    std::iter::once(as_text(part)).chain(integer).collect()
-}
-
-/// One of each, in every way.
-fn each_of(parts: &[BTreeSet<KeyText>]) -> Vec<Vec<KeyText>> {
-    parts.iter().fold(vec![Vec::new()], |all, part| {
-        let with = |row: &Vec<KeyText>| -> Vec<_> {
-            part.iter().map(|part| [&row[..], std::slice::from_ref(part)].concat()).collect()
-        };
-        all.iter().flat_map(with).collect()
-    })
-}
-
-/// Under names that stand for those of the columns, in this order.
-fn in_places(parts: Vec<KeyText>) -> Vec<(&'static str, KeyText)> {
-    ["a", "b", "c", "d"].into_iter().zip(parts).collect()
-}
-
-/// The parts in every order.
-fn orders<T: Clone>(parts: &[T]) -> Vec<Vec<T>> {
-    let mut all = vec![Vec::new()];
-    for part in parts {
-        all = all
-            .into_iter()
-            .flat_map(|order| {
-                (0..=order.len()).map(move |at| {
-                    let mut order = order.clone();
-                    order.insert(at, part.clone());
-                    order
-                })
-            })
-            .collect();
-    }
-    all
+    [as_text(part), as_exact_text(part)].into_iter().chain(integer).collect()
 }
 
 /// What a key is, namespace taken off.
@@ -379,6 +349,11 @@ mod tests {
         assert!(tags("7,1").contains(&"n:t:book:7,1".to_owned()));
         assert!(tags("7,1").contains(&"n:t:book:1,7".to_owned()));
         assert!(tags("7,1").contains(&"n:t:book:7%2C1".to_owned()), "one text with a comma in it");
-        assert!(tags("1,2,3,4,5").contains(&"n:t:book:*".to_owned()));
+        assert!(tags("A-3,0b5C").contains(&"n:t:book:=A-3,0b5c".to_owned()), "a text, and what is none");
+        assert!(!tags("1,2").contains(&"n:t:book:*".to_owned()));
+        assert!(
+            tags("a,b,7").contains(&"n:t:book:*".to_owned()),
+            "a text with a comma in it, or three parts"
+        );
     }
 }

@@ -25,6 +25,7 @@ use crate::{
     entity::{EntityDescriptor, KeyColumn, KeyText, value_text},
     freshness::{Bypass, Fetched, Look, Outcome, Payload, Question, Stamps},
     near::Spot,
+    schema::{Knowledge, TextEquality},
 };
 
 /// Keys per IN query; databases bound the number of parameters.
@@ -313,9 +314,11 @@ where
     if unmatched.is_empty() {
         return Ok(rows);
     }
-    let reader = Reader::of(db).await.ok();
-    let texts =
-        |column: &KeyColumn| reader.as_ref().map(|reader| reader.texts(entity, column)).unwrap_or_default();
+    let knowledge = db.knowledge().await;
+    let texts = |column: &KeyColumn| match &knowledge {
+        Knowledge::Known(schema) => schema.texts(&entity.folded, entity.schema.is_some(), column.name),
+        Knowledge::Unknown => TextEquality::Unforeseen,
+    };
     let alike = |key: &[Value]| {
         let key = entity.key_text(key, texts)?;
         key.into_iter().map(|(_, text)| (text != KeyText::Odd).then_some(text)).collect::<Option<Vec<_>>>()

@@ -207,7 +207,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Which texts in a column of the entity's key may be equal.
-    pub(super) fn texts(&self, entity: &EntityDescriptor, column: &KeyColumn) -> TextEquality {
+    fn texts(&self, entity: &EntityDescriptor, column: &KeyColumn) -> TextEquality {
         match column.class {
             KeyClass::Text => self.schema.texts(&entity.folded, entity.schema.is_some(), column.name),
             _ => TextEquality::ToTheLetter,

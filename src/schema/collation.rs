@@ -48,26 +48,32 @@ impl TextEquality {
         }
     }
 
-    /// Of the columns of a table of SQLite, by its definition. Collations beyond SQLite's own are the program's,
-    /// and virtual tables compare as they please.
+    /// Of the text columns of a table of SQLite, by its definition. Collations beyond SQLite's own are the
+    /// program's, and virtual tables compare as they please.
     pub(super) fn of_sqlite(definition: &str) -> Self {
         let definition = definition.to_ascii_lowercase();
-        let mut named = definition.split("collate").skip(1).map(|behind| {
-            let quotes = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '[');
-            behind.trim_start_matches(quotes)
-        });
-        let is_own = |name: &str| {
-            ["binary", "nocase", "rtrim"].iter().any(|own| {
-                name.strip_prefix(own)
-                    .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-            })
-        };
+        if definition.trim_start().starts_with("create virtual") {
+            return Self::Unforeseen;
+        }
+        let mut named = definition.split("collate").skip(1).map(str::trim_start);
         match () {
-            () if !named.all(is_own) => Self::Unforeseen,
+            () if !named.all(is_sqlites_own) => Self::Unforeseen,
             () if definition.contains("collate") || definition.contains("virtual") => Self::IgnoresCase,
             () => Self::ToTheLetter,
         }
     }
+}
+
+/// Does the name of one of SQLite's own collations stand here?
+fn is_sqlites_own(text: &str) -> bool {
+    let quoted = [('"', '"'), ('\'', '\''), ('`', '`'), ('[', ']')]
+        .iter()
+        .find_map(|(open, close)| text.strip_prefix(*open)?.split_once(*close).map(|(name, _)| name));
+    let name = quoted.unwrap_or_else(|| {
+        let goes_on = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii();
+        text.split(|c| !goes_on(c)).next().unwrap_or_default()
+    });
+    matches!(name, "binary" | "nocase" | "rtrim")
 }
 
 #[cfg(test)]
@@ -122,9 +128,12 @@ mod tests {
             ("CREATE TABLE a (b TEXT)", TextEquality::ToTheLetter),
             ("CREATE TABLE a (b TEXT COLLATE NOCASE, c TEXT collate \"rtrim\")", TextEquality::IgnoresCase),
             ("CREATE TABLE a (b TEXT COLLATE\n[binary])", TextEquality::IgnoresCase),
-            ("CREATE VIRTUAL TABLE a USING fts5(b)", TextEquality::IgnoresCase),
+            ("CREATE VIRTUAL TABLE a USING fts5(b)", TextEquality::Unforeseen),
+            ("CREATE TABLE a (b TEXT AS (lower(c)) VIRTUAL)", TextEquality::IgnoresCase),
             ("CREATE TABLE a (b TEXT COLLATE german)", TextEquality::Unforeseen),
             ("CREATE TABLE a (b TEXT COLLATE NOCASE_2)", TextEquality::Unforeseen),
+            ("CREATE TABLE a (b TEXT COLLATE nocase$2)", TextEquality::Unforeseen),
+            ("CREATE TABLE a (b TEXT COLLATE \"nocase de\")", TextEquality::Unforeseen),
             ("CREATE TABLE a (b TEXT COLLATE /* */ NOCASE)", TextEquality::Unforeseen),
         ] {
             assert_eq!(TextEquality::of_sqlite(definition), equality, "{definition}");

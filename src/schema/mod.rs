@@ -177,15 +177,17 @@ impl Schema {
 
     /// Which texts this column may hold equal. `qualified`: the table was named with a schema.
     pub(crate) fn texts(&self, folded: &str, qualified: bool, column: &str) -> TextEquality {
+        let texts = self.table(folded).map(|table| &table.texts).filter(|texts| !texts.is_empty());
+        let equality = texts.and_then(|texts| texts.get(&fold(column))).copied().unwrap_or_default();
+        // It may be another table of this name.
         let known = !qualified || self.knows_all_schemas;
-        let texts = self.table(folded).filter(|_| known).map(|table| &table.texts);
-        let equality = texts.filter(|texts| !texts.is_empty()).and_then(|texts| texts.get(&fold(column)));
-        equality.copied().unwrap_or_default()
+        if known { equality } else { equality.max(TextEquality::default()) }
     }
 
     /// The same of a table to which foreign keys lead.
     pub(crate) fn child_texts(&self, folded: &str, column: &str) -> TextEquality {
-        if self.knows_children { self.texts(folded, false, column) } else { TextEquality::default() }
+        let equality = self.texts(folded, false, column);
+        if self.knows_children { equality } else { equality.max(TextEquality::default()) }
     }
 
     /// Does no other table change because this one does, but by triggers?

@@ -90,7 +90,8 @@ const DEFAULTS: &str = "
            CASE WHEN coalesce(pg_catalog.to_jsonb(o) ->> 'collisdeterministic', 'true') <> 'true' THEN 'unforeseen'
                 WHEN c.relkind IN ('r', 'p') AND a.atttypid IN ('pg_catalog.text'::pg_catalog.regtype,
                     'pg_catalog.varchar'::pg_catalog.regtype) THEN 'to the letter'
-                ELSE 'unknown' END AS texts
+                WHEN t.typcategory IN ('S', 'E') THEN 'unknown'
+                ELSE 'unforeseen' END AS texts
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -145,7 +146,7 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
         };
         let equality = match &*text(&row, "texts")? {
             "to the letter" => TextEquality::ToTheLetter,
-            // Whoever made it could name any rules.
+            // Whoever made the collation could name any rules; and what is no text is compared as what it is.
             "unforeseen" => TextEquality::Unforeseen,
             _ => TextEquality::default(),
         };

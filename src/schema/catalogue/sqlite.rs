@@ -39,18 +39,23 @@ const REPLACES: &str = "
 const AFFINITIES: &str = "
     SELECT m.name AS target, x.name AS col, x.type AS declared,
            CASE WHEN instr(lower(m.sql), 'collate') = 0 AND instr(lower(m.sql), 'virtual') = 0 THEN ''
-                ELSE coalesce(m.sql, 'virtual') END AS definition
+                ELSE coalesce(m.sql, 'create virtual') END AS definition
     FROM sqlite_master m JOIN pragma_table_xinfo(m.name) x WHERE m.type = 'table'";
 
 pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
     let mut holds: HashMap<(Box<str>, Box<str>), Holds> = HashMap::new();
     for row in rows(db, AFFINITIES).await? {
+        let declared = text(&row, "declared")?;
         let of_table = TextEquality::of_sqlite(&text(&row, "definition")?);
-        let (held, equality) = match affinity(&text(&row, "declared")?) {
+        let (held, equality) = match affinity(&declared) {
             Holds::Text if of_table == TextEquality::ToTheLetter => (Holds::Text, of_table),
-            // What is no text by its declaration may still hold some, to which its collation applies.
             Holds::Text => (Holds::Other, of_table),
-            held => (held, of_table.max(TextEquality::default())),
+            // A text stays one in it.
+            Holds::Other if declared.is_empty() || declared.to_ascii_uppercase().contains("BLOB") => {
+                (Holds::Other, of_table.max(TextEquality::default()))
+            }
+            // It becomes a number if it can: '7' is '07'.
+            held => (held, TextEquality::Unforeseen),
         };
         facts.texts.push((text(&row, "target")?, text(&row, "col")?, equality));
         holds.insert((fold(&text(&row, "target")?), fold(&text(&row, "col")?)), held);
