@@ -42,7 +42,8 @@ impl Scan<'_> {
             while first < end {
                 let last = self.piece_end(first, end);
                 let group = t.tok(first) == Tok::Open && t.mate(first) + 1 == last && !t.opens_query(first);
-                if group && !self.has_or(first + 1, last - 1) {
+                let is_row = || t.find(first + 1, last - 1, |p| t.tok(p) == Tok::Comma).is_some();
+                if group && !self.has_or(first + 1, last - 1) && !is_row() {
                     ranges.push((first + 1, last - 1));
                 } else if !group {
                     found.extend(self.conjunct(first, last, table));

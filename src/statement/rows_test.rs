@@ -74,6 +74,15 @@ fn a_text_with_escapes_is_read_as_postgresql_reads_it() {
     assert_eq!(reads(&analyse(Dialect::MySql, r"SELECT * FROM t WHERE a = 'echo\'s'")), "t");
 }
 
+// No server takes a row for a condition, but the text may be read by one that does.
+#[test]
+fn a_row_of_conditions_is_none() {
+    for dialect in [Dialect::Postgres, Dialect::MySql, Dialect::Sqlite] {
+        let answer = analyse(dialect, "SELECT * FROM t WHERE id = 1 AND (c = 'x' AND 'y' = d, e)");
+        assert_eq!(reads(&answer), "t[id=1]", "{dialect:?}");
+    }
+}
+
 #[test]
 fn a_condition_is_not_told_where_it_may_mean_other_rows() {
     for (sql, wanted) in [
