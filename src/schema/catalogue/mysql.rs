@@ -82,9 +82,7 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
         let collation: Option<String> = row.try_get("", "collation_name")?;
         let is_text = holds == Holds::Text || text(&row, "holds")?.eq_ignore_ascii_case("enum");
         let equality = collation.as_deref().filter(|_| is_text).map(TextEquality::of_mysql);
-        // What is no text is compared as what it is: '7' is '07'.
-        let equality = equality.unwrap_or(TextEquality::Unforeseen);
-        facts.texts.push((text(&row, "target")?, text(&row, "col")?, equality));
+        facts.texts.push((text(&row, "target")?, text(&row, "col")?, equality.unwrap_or_default()));
         let nullable = text(&row, "nullable")? == "YES";
         let extra = text(&row, "extra")?.to_ascii_lowercase();
         // What both of them say of a column that is nothing special: nothing, or that `*` leaves it out.

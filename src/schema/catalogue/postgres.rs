@@ -90,8 +90,7 @@ const DEFAULTS: &str = "
            CASE WHEN coalesce(pg_catalog.to_jsonb(o) ->> 'collisdeterministic', 'true') <> 'true' THEN 'unforeseen'
                 WHEN c.relkind IN ('r', 'p') AND a.atttypid IN ('pg_catalog.text'::pg_catalog.regtype,
                     'pg_catalog.varchar'::pg_catalog.regtype) THEN 'to the letter'
-                WHEN t.typcategory IN ('S', 'E') THEN 'unknown'
-                ELSE 'unforeseen' END AS texts
+                ELSE 'unknown' END AS texts
     FROM pg_catalog.pg_attribute a
     JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -146,7 +145,7 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
         };
         let equality = match &*text(&row, "texts")? {
             "to the letter" => TextEquality::ToTheLetter,
-            // Whoever made the collation could name any rules; and what is no text is compared as what it is.
+            // Whoever made the collation could name any rules.
             "unforeseen" => TextEquality::Unforeseen,
             _ => TextEquality::default(),
         };

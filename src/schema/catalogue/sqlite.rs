@@ -45,17 +45,12 @@ const AFFINITIES: &str = "
 pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
     let mut holds: HashMap<(Box<str>, Box<str>), Holds> = HashMap::new();
     for row in rows(db, AFFINITIES).await? {
-        let declared = text(&row, "declared")?;
         let of_table = TextEquality::of_sqlite(&text(&row, "definition")?);
-        let (held, equality) = match affinity(&declared) {
+        let (held, equality) = match affinity(&text(&row, "declared")?) {
             Holds::Text if of_table == TextEquality::ToTheLetter => (Holds::Text, of_table),
             Holds::Text => (Holds::Other, of_table),
-            // A text stays one in it.
-            Holds::Other if declared.is_empty() || declared.to_ascii_uppercase().contains("BLOB") => {
-                (Holds::Other, of_table.max(TextEquality::default()))
-            }
-            // It becomes a number if it can: '7' is '07'.
-            held => (held, TextEquality::Unforeseen),
+            // What is no text by its declaration may still hold some, to which its collation applies.
+            held => (held, of_table.max(TextEquality::default())),
         };
         facts.texts.push((text(&row, "target")?, text(&row, "col")?, equality));
         holds.insert((fold(&text(&row, "target")?), fold(&text(&row, "col")?)), held);
