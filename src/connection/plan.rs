@@ -261,21 +261,20 @@ impl Inner {
         let policy = self.registry.table(&folded);
         // Rows that are selected say no more than the text, if that says it all.
         let unsaid = policy.as_deref().filter(|_| !is_exact);
-        let route = unsaid.and_then(|policy| self.route(backend, write, values, policy, schema));
-        let pre_select = unsaid.and_then(|policy| {
-            let wants = self.wants_pre_select(write, analysis.returning, values, policy, schema);
-            let limit = wants.or_else(|| {
-                self.pre_select_limit(write, values, policy, schema).filter(|_| route.is_some())
-            })?;
+        let nothing_more = Images::default();
+        let touched = Touched::new(write, values, &nothing_more, schema);
+        let named_rows = unsaid.and_then(|policy| Some(touched.keys(policy)?.len()));
+        let limit = unsaid.and_then(|policy| self.pre_select_limit(write, policy, named_rows));
+        let route = limit.and_then(|limit| self.route(backend, write, schema, limit));
+        let pre_select = unsaid.zip(limit).and_then(|(policy, limit)| {
+            let gains = gains_by_pre_select(&touched, analysis.returning, policy, schema, named_rows);
+            if !gains && route.is_none() {
+                return None;
+            }
             let select = PreSelect::of(backend, write, values, policy, limit, route.is_some())?;
-            let nothing_more = Images::default();
-            let touched = Touched::new(write, values, &nothing_more, schema);
             let computes = !analysis.returning
                 && touched.computes_index(policy, |column| schema.generates(&folded, column));
             Some(if computes && touched.keeps_key(policy) { select.and_after(policy) } else { select })
-        });
-        let named_rows = pre_select.as_ref().and(policy.as_deref()).and_then(|policy| {
-            Touched::new(write, values, &Images::default(), schema).keys(policy).map(|keys| keys.len())
         });
         let values = if is_exact { Vec::new() } else { values.to_vec() };
         let schema = schema.clone();
@@ -287,63 +286,49 @@ impl Inner {
     fn pre_select_limit(
         &self,
         write: &Write,
-        values: &[Value],
         policy: &TablePolicy,
-        schema: &Schema,
+        named_rows: Option<usize>,
     ) -> Option<usize> {
         if !matches!(write.verb, Verb::Update | Verb::Delete) {
             return None;
         }
-        let rows_are_named = Touched::new(write, values, &Images::default(), schema).keys(policy).is_some();
         match policy.precise {
-            _ if rows_are_named => Some(self.config.max_row_tags),
+            _ if named_rows.is_some() => Some(self.config.max_row_tags),
             Some(limit) => Some(usize::try_from(limit).unwrap_or(usize::MAX).min(self.config.max_row_tags)),
             None => None,
         }
     }
 
     /// The way to the rows of other tables that the database touches because of those of this one.
-    fn route(
-        &self,
-        backend: DbBackend,
-        write: &Write,
-        values: &[Value],
-        policy: &TablePolicy,
-        schema: &Arc<Schema>,
-    ) -> Option<Route> {
+    fn route(&self, backend: DbBackend, write: &Write, schema: &Arc<Schema>, limit: usize) -> Option<Route> {
         let folded = write.table.fold();
         // Most statements end here: nothing refers to the table.
         if schema.table(&folded).is_none_or(|known| known.referrers.is_empty()) {
             return None;
         }
-        let limit = self.pre_select_limit(write, values, policy, schema)?;
         let reached = self.reached(write, schema);
         let also = |table: &str| self.also(table);
         Route::of(backend, (&folded, &reached), schema, also, |table| self.registry.table(table), limit)
     }
+}
 
-    /// How many rows to select before the write, at most; `None` if nothing is to be gained by it.
-    fn wants_pre_select(
-        &self,
-        write: &Write,
-        returning: bool,
-        values: &[Value],
-        policy: &TablePolicy,
-        schema: &Schema,
-    ) -> Option<usize> {
-        let limit = self.pre_select_limit(write, values, policy, schema)?;
-        let nothing_more = Images::default();
-        let touched = Touched::new(write, values, &nothing_more, schema);
-        let rows_are_named = touched.keys(policy).is_some();
-        let folded = write.table.fold();
-        let rows_come_back = returning && touched.keeps_key(policy);
-        let rows_gain = !(rows_are_named || rows_come_back);
-        let index_gains = schema.is_plain(&folded)
-            && policy.index.iter().any(|column| {
-                let generated = schema.generates(&folded, column.name);
-                touched.old_values(column, generated).is_none()
-                    && !(returning && touched.keeps(column.name, generated))
-            });
-        (rows_gain || index_gains).then_some(limit)
-    }
+/// Do rows that are selected before the write say more than its text, and than the rows that come back?
+fn gains_by_pre_select(
+    touched: &Touched<'_>,
+    returning: bool,
+    policy: &TablePolicy,
+    schema: &Schema,
+    named_rows: Option<usize>,
+) -> bool {
+    let folded = touched.write.table.fold();
+    let rows_come_back = returning && touched.keeps_key(policy);
+    let rows_gain = named_rows.is_none() && !rows_come_back;
+    let index_gains = || {
+        policy.index.iter().any(|column| {
+            let generated = schema.generates(&folded, column.name);
+            let comes_back = returning && touched.keeps(column.name, generated);
+            touched.old_values(column, generated).is_none() && !comes_back
+        })
+    };
+    rows_gain || schema.is_plain(&folded) && index_gains()
 }

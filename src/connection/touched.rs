@@ -54,7 +54,7 @@ impl Touched<'_> {
     /// Which values of this column may be equal that are not written alike.
     fn equality(&self, column: &KeyColumn) -> TextEquality {
         let table = &self.write.table;
-        equality(column, || self.schema.texts(&table.fold(), table.schema.is_some(), column.name))
+        column.equality(|| self.schema.texts(&table.fold(), table.schema.is_some(), column.name))
     }
 
     /// The keys that the touched rows have or had; `None` if some are not known.
@@ -414,13 +414,8 @@ pub(crate) fn named_exactly(column: &KeyColumn, operand: &Operand, values: &[Val
     }
 }
 
-/// Values that are no texts are equal to themselves alone.
-fn equality(column: &KeyColumn, of_texts: impl FnOnce() -> TextEquality) -> TextEquality {
-    if column.class == KeyClass::Text { of_texts() } else { TextEquality::ToTheLetter }
-}
-
 fn equality_in_child(schema: &Schema, folded: &str, column: &KeyColumn) -> TextEquality {
-    equality(column, || schema.child_texts(folded, column.name))
+    column.equality(|| schema.child_texts(folded, column.name))
 }
 
 fn has_text(key: &[KeyColumn]) -> bool {

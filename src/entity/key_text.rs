@@ -5,8 +5,8 @@
 //! PostgreSQL has `citext`, SQLite `COLLATE NOCASE`. So the tag of a text key is folded, and all
 //! keys that are not plain ASCII share one tag which every write by a text key purges too.
 //!
-//! Where the database's catalogue says more, it is less or more than that, by what is known of the column's [`TextEquality`]. Processes
-//! that know the catalogue and processes that do not agree all the same:
+//! Where the database's catalogue says more, it is less or more than that, by what is known of the column's
+//! [`TextEquality`]. Processes that know the catalogue and processes that do not agree all the same:
 //!
 //! - A reader who knows that a text is equal to itself alone depends on a tag of its own, which says the
 //!   text to the letter. Writers purge it besides, whatever they know: the one that is written is the one that

@@ -40,6 +40,13 @@ pub(crate) struct KeyColumn {
     pub(crate) in_key: bool,
 }
 
+impl KeyColumn {
+    /// Which of its values may be equal that are not written alike: only texts may, as the caller knows of them.
+    pub(crate) fn equality(&self, of_texts: impl FnOnce() -> TextEquality) -> TextEquality {
+        if self.class == KeyClass::Text { of_texts() } else { TextEquality::ToTheLetter }
+    }
+}
+
 /// All that the crate needs to know of one entity type, with the type erased.
 #[derive(Clone)]
 pub struct EntityDescriptor {

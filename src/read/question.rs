@@ -208,10 +208,7 @@ impl<'a> Reader<'a> {
 
     /// Which texts in a column of the entity's key may be equal.
     fn texts(&self, entity: &EntityDescriptor, column: &KeyColumn) -> TextEquality {
-        match column.class {
-            KeyClass::Text => self.schema.texts(&entity.folded, entity.schema.is_some(), column.name),
-            _ => TextEquality::ToTheLetter,
-        }
+        column.equality(|| self.schema.texts(&entity.folded, entity.schema.is_some(), column.name))
     }
 
     /// The tags of the tables that a statement reads: every purge of what it shows purges one of them.
@@ -348,14 +345,11 @@ impl<'a> Reader<'a> {
         let pinned = policy.index.iter().filter_map(|column| {
             let keys = read.scope.keys(&[column.name])?;
             let qualified = read.table.schema.is_some();
-            let equality = match column.class {
-                KeyClass::Text => self.schema.texts(folded, qualified, column.name),
-                _ => TextEquality::default(),
+            let equality = column.equality(|| self.schema.texts(folded, qualified, column.name));
+            let exactly = |operand| {
+                named_exactly(column, operand, values).filter(|_| equality == TextEquality::ToTheLetter)
             };
-            let named = |operand| match equality {
-                TextEquality::ToTheLetter => named_exactly(column, operand, values),
-                _ => named(column, operand, values, equality),
-            };
+            let named = |operand| exactly(operand).or_else(|| named(column, operand, values, equality));
             let values: Option<Vec<_>> = keys.iter().map(|operands| named(operands.first()?)).collect();
             let name = column.name.to_lowercase();
             let tag = |value: KeyText| inner.keys.index_value(folded, &name, &value);

@@ -16,7 +16,7 @@ pub(crate) enum TextEquality {
 
 impl TextEquality {
     /// By the name of a collation of MySQL or MariaDB. Measured on all that MariaDB 10.11 has
-    /// (`tests/promises/write_shapes/collations.rs`); of MySQL's own, those that follow a language are not known.
+    /// (`collation_test.rs`); of MySQL's own, those that follow a language are not known.
     pub(super) fn of_mysql(collation: &str) -> Self {
         let collation = collation.to_ascii_lowercase();
         let (charset, rules) = collation.split_once('_').unwrap_or((&collation, ""));
@@ -56,10 +56,12 @@ impl TextEquality {
             return Self::Unforeseen;
         }
         let mut named = definition.split("collate").skip(1).map(str::trim_start);
-        match () {
-            () if !named.all(is_sqlites_own) => Self::Unforeseen,
-            () if definition.contains("collate") || definition.contains("virtual") => Self::IgnoresCase,
-            () => Self::ToTheLetter,
+        if !named.all(is_sqlites_own) {
+            Self::Unforeseen
+        } else if definition.contains("collate") || definition.contains("virtual") {
+            Self::IgnoresCase
+        } else {
+            Self::ToTheLetter
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::{env, fs, io};
 
 use crate::{Failure, process};
 
@@ -61,7 +61,7 @@ pub fn programs() -> Result<Programs, Failure> {
     if !is_root() || find_program(&["apt-get"], &[]).is_none() {
         return Err(advice(&missing));
     }
-    println!("installing {}", names(&missing, |server| server.debian, " "));
+    eprintln!("installing {}", names(&missing, |server| server.debian, " "));
     apt_install(&missing).map_err(|failure| format!("{failure}\n\n{}", advice(&missing)))?;
     find().map_err(|missing| format!("installed, and still not found.\n\n{}", advice(&missing)))
 }
@@ -74,7 +74,7 @@ pub fn browser() -> bool {
             && find_program(&["chromium", "google-chrome", "chrome"], &[]).is_some()
     };
     if !is_there() && is_root() && find_program(&["apt-get"], &[]).is_some() {
-        println!("installing {} {}", CHROMIUM.debian, CHROMEDRIVER.debian);
+        eprintln!("installing {} {}", CHROMIUM.debian, CHROMEDRIVER.debian);
         if let Err(failure) = apt_install(&[CHROMIUM, CHROMEDRIVER]) {
             println!("{failure}");
         }
@@ -92,7 +92,8 @@ fn apt_install(missing: &[Missing]) -> Result<(), Failure> {
         let mut command = Command::new("apt-get");
         // A fresh machine may be busy with its first upgrade: wait for its lock.
         command.args(["-q", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);
-        process::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
+        // What is printed on standard output is for who asked for servers.
+        process::run(command.env("DEBIAN_FRONTEND", "noninteractive").stdout(io::stderr()))
     };
     apt(&["update"])?;
     // No removal: MariaDB would take the place of a MySQL that somebody uses.
