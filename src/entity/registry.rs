@@ -145,11 +145,11 @@ impl EntityDescriptor {
 
     /// The key values of a statement that selects one whole row by its primary key, with nothing
     /// else to it; `None` for any other statement.
-    pub(crate) fn selects_by_key(
+    pub(crate) fn selects_by_key<'s>(
         &self,
-        statement: &Statement,
+        statement: &'s Statement,
         by_key: impl FnOnce() -> String,
-    ) -> Option<Vec<Value>> {
+    ) -> Option<&'s [Value]> {
         let backend = match statement.db_backend {
             DbBackend::Postgres => 0,
             DbBackend::MySql => 1,
@@ -161,7 +161,7 @@ impl EntityDescriptor {
         }
         let values = &statement.values.as_ref()?.0;
         // The key's values come first, the limit last.
-        (values.len() == self.key.len() + 1).then(|| values[..self.key.len()].to_vec())
+        (values.len() == self.key.len() + 1).then(|| &values[..self.key.len()])
     }
 }
 

@@ -19,16 +19,18 @@ use crate::{
     near::Spot,
 };
 
-/// Answers a statement. `spot` is where the answer is in memory, if it may be there.
-pub(super) async fn answer<C, D>(
+/// Answers a statement. `spot` is where the answer is in memory, if it may be there; `load` is made if it is
+/// not.
+pub(super) async fn answer<C, D, L>(
     db: &D,
     spot: Option<Spot<'_>>,
     request: Request<'_>,
-    load: impl Load<C::Value>,
+    load: impl FnOnce() -> L + Send,
 ) -> Result<C::Shared, DbErr>
 where
     C: Codec,
     D: ReadThrough,
+    L: Load<C::Value>,
 {
     let there = spot.as_ref().filter(|_| !request.options.fresh);
     let mut luck = None;
@@ -58,7 +60,7 @@ where
             Err(reason) => Err(reason),
         };
         let question = question.map(|question| question.with_luck(luck));
-        settle::<C, _>(db, (spot.as_ref(), schema), question, (entity.as_ref(), &label), load).await
+        settle::<C, _>(db, (spot.as_ref(), schema), question, (entity.as_ref(), &label), load()).await
     })
     .await
 }

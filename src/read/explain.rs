@@ -8,7 +8,7 @@ use super::{
     CachedSelect,
     codec::{AllModels, Codec, OneModel},
     question::{Reader, Request, entity_of},
-    select::one_request,
+    select::{by_key_statement, one_request},
 };
 use crate::{
     Cache, ReadThrough,
@@ -152,10 +152,11 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
 
     /// The same, read with [`one`](Self::one).
     pub async fn explain_one<C: ReadThrough>(&self, db: &C) -> Explanation {
-        let (statement, entity, by_key) = one_request::<E, C>(self.query.clone(), db);
+        let (statement, entity) = one_request::<E, C>(self.query.clone(), db);
+        let by_key = entity.selects_by_key(&statement, || by_key_statement::<E>(db));
         let request = Request {
             statement: &statement,
-            row: by_key.as_deref(),
+            row: by_key,
             entity: Some(entity),
             joined: None,
             options: &self.options,

@@ -133,21 +133,22 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
     /// # Errors
     /// The database's.
     pub async fn one_arc<C: ReadThrough>(self, db: &C) -> Result<Option<Arc<E::Model>>, DbErr> {
-        let (statement, entity, by_key) = one_request::<E, C>(self.query, db);
-        let spot = match &by_key {
+        let (statement, entity) = one_request::<E, C>(self.query, db);
+        let by_key = entity.selects_by_key(&statement, || by_key_statement::<E>(db));
+        let spot = match by_key {
             Some(key) if self.options.of_memory(db.cache()) => spot_of_row::<E>(db, key),
             Some(_) => None,
             None => spot_of_answer::<OneModel<E>>(db, &statement, &self.options),
         };
         let request = Request {
             statement: &statement,
-            row: by_key.as_deref(),
+            row: by_key,
             entity: Some(entity),
             joined: None,
             options: &self.options,
         };
-        let load = First { statement: statement.clone(), from: model::<E::Model> };
-        answer::<OneModel<E>, _>(db, spot, request, load).await
+        let load = || First { statement: statement.clone(), from: model::<E::Model> };
+        answer::<OneModel<E>, _, _>(db, spot, request, load).await
     }
 
     /// The first row, or [`DbErr::RecordNotFound`].
@@ -194,23 +195,21 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
             joined: None,
             options: &self.options,
         };
-        let load = Count(self.query);
+        let load = || Count(self.query);
         let spot = spot_of_answer::<Custom<u64>>(db, &statement, &self.options);
-        Ok(unshare::<Custom<u64>>(answer::<Custom<u64>, _>(db, spot, request, load).await?))
+        Ok(unshare::<Custom<u64>>(answer::<Custom<u64>, _, _>(db, spot, request, load).await?))
     }
 }
 
-/// The statement that asks for one row, the entity, and the row's key if the statement names it.
+/// The statement that asks for one row, and the entity.
 pub(super) fn one_request<E: Rebuild, C: ReadThrough>(
     select: Select<E>,
     db: &C,
-) -> (Statement, Arc<EntityDescriptor>, Option<Vec<Value>>) {
+) -> (Statement, Arc<EntityDescriptor>) {
     let entity = db.cache().inner.registry.entity::<E>();
     let mut query = select.into_query();
     query.limit(1);
-    let statement = db.get_database_backend().build(&query);
-    let by_key = entity.selects_by_key(&statement, || by_key_statement::<E>(db));
-    (statement, entity, by_key)
+    (db.get_database_backend().build(&query), entity)
 }
 
 /// Rows of an entity, by a finished statement.
@@ -222,12 +221,12 @@ pub(super) async fn models<E: Rebuild, C: ReadThrough>(
     let spot = spot_of_answer::<AllModels<E>>(db, statement, options);
     let entity = Some(db.cache().inner.registry.entity::<E>());
     let request = Request { statement, row: None, entity, joined: None, options };
-    let load = Every { statement: statement.clone(), from: model::<E::Model> };
-    answer::<AllModels<E>, _>(db, spot, request, load).await
+    let load = || Every { statement: statement.clone(), from: model::<E::Model> };
+    answer::<AllModels<E>, _, _>(db, spot, request, load).await
 }
 
 /// The text of `find_by_id(...).one()`, with how many of its first values are the key.
-fn by_key_statement<E: EntityTrait>(db: &impl ConnectionTrait) -> String {
+pub(super) fn by_key_statement<E: EntityTrait>(db: &impl ConnectionTrait) -> String {
     use sea_orm::{ColumnTrait, QueryFilter};
     let mut select = E::find();
     for key in E::PrimaryKey::iter() {
@@ -252,8 +251,8 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
         let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
         let spot = spot_of_answer::<OnePair<E, F>>(db, &statement, &self.options);
-        let load = FirstPair(self.query);
-        Ok(unshare::<OnePair<E, F>>(answer::<OnePair<E, F>, _>(db, spot, request, load).await?))
+        let load = || FirstPair(self.query);
+        Ok(unshare::<OnePair<E, F>>(answer::<OnePair<E, F>, _, _>(db, spot, request, load).await?))
     }
 
     /// All rows of the join.
@@ -266,8 +265,8 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
         let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
         let spot = spot_of_answer::<AllPairs<E, F>>(db, &statement, &self.options);
-        let load = EveryPair(self.query);
-        Ok(unshare::<AllPairs<E, F>>(answer::<AllPairs<E, F>, _>(db, spot, request, load).await?))
+        let load = || EveryPair(self.query);
+        Ok(unshare::<AllPairs<E, F>>(answer::<AllPairs<E, F>, _, _>(db, spot, request, load).await?))
     }
 }
 
@@ -282,8 +281,8 @@ impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwoMany<E, F>> {
         let (entity, joined) = (Some(registry.entity::<E>()), Some(registry.entity::<F>()));
         let request = Request { statement: &statement, row: None, entity, joined, options: &self.options };
         let spot = spot_of_answer::<Families<E, F>>(db, &statement, &self.options);
-        let load = EveryFamily(self.query);
-        Ok(unshare::<Families<E, F>>(answer::<Families<E, F>, _>(db, spot, request, load).await?))
+        let load = || EveryFamily(self.query);
+        Ok(unshare::<Families<E, F>>(answer::<Families<E, F>, _, _>(db, spot, request, load).await?))
     }
 }
 
@@ -302,9 +301,9 @@ where
         let statement = capture.statement()?;
         let request =
             Request { statement: &statement, row: None, entity: None, joined: None, options: &self.options };
-        let load = First { statement: statement.clone(), from: S::from_raw_query_result };
+        let load = || First { statement: statement.clone(), from: S::from_raw_query_result };
         let spot = spot_of_answer::<OneCustom<S::Item>>(db, &statement, &self.options);
-        let row = answer::<OneCustom<S::Item>, _>(db, spot, request, load).await?;
+        let row = answer::<OneCustom<S::Item>, _, _>(db, spot, request, load).await?;
         Ok(unshare::<OneCustom<S::Item>>(row))
     }
 
@@ -316,9 +315,9 @@ where
         let statement = self.query.into_statement(db.get_database_backend());
         let request =
             Request { statement: &statement, row: None, entity: None, joined: None, options: &self.options };
-        let load = Every { statement: statement.clone(), from: S::from_raw_query_result };
+        let load = || Every { statement: statement.clone(), from: S::from_raw_query_result };
         let spot = spot_of_answer::<Custom<Vec<S::Item>>>(db, &statement, &self.options);
-        let rows = answer::<Custom<Vec<S::Item>>, _>(db, spot, request, load).await?;
+        let rows = answer::<Custom<Vec<S::Item>>, _, _>(db, spot, request, load).await?;
         Ok(unshare::<Custom<Vec<S::Item>>>(rows))
     }
 }
