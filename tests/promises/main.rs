@@ -14,6 +14,7 @@ mod support_selftest;
 mod entity;
 
 mod gate;
+mod linked;
 mod question;
 mod world;
 

@@ -8,6 +8,7 @@ use sea_orm::{
 
 use crate::{
     entity::{book, publisher, review},
+    linked,
     world::retitled,
 };
 
