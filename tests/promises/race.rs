@@ -91,13 +91,19 @@ struct Tally {
 }
 
 impl Tally {
-    /// Was there a race? Some reader was overtaken, and what should be seen was seen, so that a loss could be.
+    /// Was there a race? Some reader was overtaken, and what can be lost was there; by hand, more than one round
+    /// in twenty was.
     fn is_a_race(&self, contender: Contender) -> bool {
         let seen = match contender {
-            Contender::ByHand => self.stale_by_api > 0 && self.stale_in_redis > 0,
+            Contender::ByHand => self.share(self.stale_by_api) > 5.0 && self.share(self.stale_in_redis) > 5.0,
             _ => self.kept > 0 && (self.near > 0 || contender.bound().is_none()),
         };
         self.overtaken > 0 && seen
+    }
+
+    /// Per cent of the rounds.
+    fn share(&self, count: u64) -> f64 {
+        100.0 * count as f64 / self.rounds as f64
     }
 
     fn add(&mut self, other: Self) {
@@ -349,8 +355,9 @@ async fn a_race_of_a_slow_load_and_a_write_leaves_nothing_stale_behind() {
     );
     for contender in contenders {
         let start = Instant::now();
-        let mut tally = Tally::default();
-        for _ in 0..MOST_HEATS {
+        let (mut tally, mut heats) = (Tally::default(), 0);
+        while heats < MOST_HEATS && !tally.is_a_race(contender) {
+            heats += 1;
             let mut lanes = JoinSet::new();
             for lane in 0..LANES {
                 let course = Course::new(contender, &plain, &slow).await;
@@ -360,11 +367,7 @@ async fn a_race_of_a_slow_load_and_a_write_leaves_nothing_stale_behind() {
             while let Some(lane) = lanes.join_next().await {
                 tally.add(lane.unwrap());
             }
-            if tally.is_a_race(contender) {
-                break;
-            }
         }
-        let share = |count: u64| 100.0 * count as f64 / tally.rounds as f64;
         println!(
             "{:<28} {:>7} {:>10} {:>8} {:>15} {:>13} {:>10} {:>8}   {:.1} % of rounds left a stale value; {:.1} s",
             contender.to_string(),
@@ -375,9 +378,10 @@ async fn a_race_of_a_slow_load_and_a_write_leaves_nothing_stale_behind() {
             tally.stale_by_api,
             tally.behind,
             tally.near,
-            share(tally.stale_by_api),
+            tally.share(tally.stale_by_api),
             start.elapsed().as_secs_f64(),
         );
+        assert_eq!(tally.rounds, heats * rounds);
         assert!(tally.is_a_race(contender), "{contender}: nothing was raced, or nothing cached: {tally:?}");
         if contender != Contender::ByHand {
             assert_eq!((tally.stale_in_redis, tally.stale_by_api), (0, 0), "{contender}");
