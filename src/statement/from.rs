@@ -67,6 +67,10 @@ impl Scan<'_> {
             loop {
                 let inside = closes.last().copied();
                 match t.kw(at) {
+                    // Nothing that is SQL leaves a group but by its end; going back to it would never end.
+                    _ if inside.is_some_and(|close| close < at) => {
+                        return unexpected("a FROM list that is not known");
+                    }
                     _ if at >= end => return Ok(at),
                     _ if inside == Some(at) => {
                         closes.pop();
@@ -84,7 +88,7 @@ impl Scan<'_> {
                     }
                     Kw::Using if t.tok(at + 1) == Tok::Open => {
                         at = t.mate(at + 1) + 1;
-                        if t.kw(at) == Kw::As {
+                        if t.kw(at) == Kw::As && t.is_label(at + 1) {
                             list.labels.push(at + 1);
                             at += 2;
                         }
@@ -192,7 +196,7 @@ impl Scan<'_> {
             }
             at = t.mate(at) + 1;
         }
-        if self.dialect() == Dialect::Sqlite && t.are(at, &[Kw::Indexed, Kw::By]) {
+        if self.dialect() == Dialect::Sqlite && t.are(at, &[Kw::Indexed, Kw::By]) && t.is_label(at + 2) {
             at += 3;
         }
         if self.dialect() == Dialect::Sqlite && t.are(at, &[Kw::Not, Kw::Indexed]) {

@@ -223,6 +223,7 @@ impl Scan<'_> {
             }
             let action = t.find_kw(at, end, Kw::Do).ok_or("ON CONFLICT without DO")?;
             if t.kw(action + 1) == Kw::Nothing {
+                at = action;
                 continue;
             }
             if !t.are(action + 1, &[Kw::Update, Kw::Set]) {

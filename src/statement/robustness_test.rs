@@ -1,7 +1,7 @@
 //! Odd spelling, cut-off and random text: the answer stays the same, or grows wider.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::analysis::Read;
@@ -122,6 +122,50 @@ fn a_statement_cut_off_anywhere_neither_panics_nor_turns_a_write_into_a_read() {
             analyse(case.dialect, &case.sql[at..]);
         }
     }
+}
+
+/// The text without its `n`th token, with it twice, and with it behind the next one.
+fn with_one_token_amiss(dialect: Dialect, sql: &str) -> impl Iterator<Item = String> {
+    let places = token_places(dialect, sql);
+    let next = |n: usize| places.get(n + 1).map_or(sql.len(), |(start, ..)| *start);
+    let texts = places.iter().enumerate().flat_map(move |(n, (start, end, _))| {
+        let (before, token, behind) = (&sql[..*start], &sql[*start..*end], &sql[*end..]);
+        let (swapped, rest) = sql[*end..].split_at(next(n + 1) - *end);
+        [
+            format!("{before} {behind}"),
+            format!("{before}{token} {token}{behind}"),
+            format!("{before}{swapped} {token} {rest}"),
+        ]
+    });
+    texts.collect::<Vec<_>>().into_iter()
+}
+
+#[test]
+fn every_walk_comes_to_an_end() {
+    let lists = [
+        "SELECT a FROM (u AS y JOIN t USING (id) AS j) JOIN w USING (id) WHERE a = 1",
+        "INSERT INTO v (a) SELECT a FROM (u JOIN t USING (id) AS j) JOIN w ON u.id = w.id ON CONFLICT DO NOTHING",
+        "SELECT a FROM (t INDEXED BY i) JOIN u USING (id) WHERE a = 1",
+        "SELECT a FROM (t NOT INDEXED) CROSS JOIN (u FORCE INDEX FOR JOIN (i)) ORDER BY a",
+        "SELECT a FROM ((SELECT a FROM t UNION SELECT a FROM u ORDER BY a) AS x JOIN ONLY (w) USING (a)) LIMIT 1",
+        "SELECT a FROM (t TABLESAMPLE system (10) REPEATABLE (1)) JOIN LATERAL f(a) WITH ORDINALITY AS x ON true",
+    ];
+    let (ended, end) = std::sync::mpsc::channel();
+    let now = Arc::new(Mutex::new(String::new()));
+    let watched = now.clone();
+    std::thread::spawn(move || {
+        let lists = lists.iter().flat_map(|sql| DIALECTS.map(|dialect| (dialect, (*sql).to_owned())));
+        let known = corpus().into_iter().map(|case| (case.dialect, case.sql));
+        for (dialect, sql) in lists.chain(known) {
+            for text in with_one_token_amiss(dialect, &sql) {
+                watched.lock().unwrap().clone_from(&text);
+                check_write(dialect, &text);
+            }
+        }
+        ended.send(())
+    });
+    let ends = end.recv_timeout(Duration::from_secs(120));
+    assert!(ends.is_ok(), "no end, or the promise above is broken: {}", now.lock().unwrap());
 }
 
 #[test]
@@ -293,6 +337,29 @@ fn deep_and_long_texts_take_linear_time_and_no_stack() {
         "SELECT 1; ".repeat(40_000),
         "ON CONFLICT (a) DO UPDATE SET b = 1 ".repeat(10_000),
         format!("INSERT INTO t (a) VALUES (1) {}", "ON CONFLICT (a) DO UPDATE SET b = 1 ".repeat(5_000)),
+        format!("INSERT INTO t (a) VALUES (1) {}DO NOTHING", "ON CONFLICT ON CONSTRAINT c ".repeat(40_000)),
+        format!("INSERT INTO t (a) VALUES (1){}", ", (1)".repeat(80_000)),
+        format!("INSERT INTO t ({}a) VALUES (1)", "a, ".repeat(80_000)),
+        format!("UPDATE t SET a = 1{}", ", b = 2".repeat(40_000)),
+        format!("UPDATE t{} SET a = 1{}", ", t".repeat(20_000), ", u.b = 2".repeat(20_000)),
+        format!("DELETE t{} FROM u{}", ", t".repeat(20_000), ", v".repeat(20_000)),
+        format!("DELETE FROM t{} USING t{}", ", t".repeat(20_000), ", u".repeat(20_000)),
+        format!("SELECT a FROM t WHERE {}a = 1", "a = 1 AND ".repeat(40_000)),
+        format!("SELECT a FROM t WHERE a IN (1{})", ", 1".repeat(80_000)),
+        format!("SELECT a FROM t, u WHERE {}u.a = 1", "t.a = 1 AND ".repeat(40_000)),
+        format!("SELECT {}a FROM t", "a.".repeat(80_000)),
+        format!("SELECT {}a() FROM t", "a.".repeat(80_000)),
+        format!("SELECT a FROM {}a", "a.".repeat(80_000)),
+        format!("SELECT a FROM t FOR SYSTEM_TIME AS OF {}", "1 + ".repeat(40_000)),
+        format!("SELECT a FROM t {}", "USE INDEX (i) ".repeat(20_000)),
+        format!("EXPLAIN {}SELECT a FROM t", "VERBOSE ".repeat(40_000)),
+        format!("DROP TABLE t{}", ", u".repeat(40_000)),
+        format!("RENAME TABLE t TO u{}", ", t TO u".repeat(40_000)),
+        format!("ALTER TABLE t{}", " RENAME TO u,".repeat(40_000)),
+        "INSERT INTO t (a) VALUES (1); ".repeat(20_000),
+        "BEGIN; COMMIT; ".repeat(20_000),
+        "CREATE TABLE t (a int); ".repeat(20_000),
+        "WITH a AS (SELECT 1 FROM t) SELECT 1 FROM a; ".repeat(10_000),
         "(".repeat(200_000),
     ];
     for text in texts {

@@ -11,6 +11,9 @@ use super::scan::{Env, Scan, unexpected};
 use super::scope::{Conjunct, Operand, Scope};
 use super::tokens::{Name, Walk};
 
+/// MySQL joins no more tables than this. In a longer list nobody looks for who is meant: all are written.
+const MOST_JOINED: usize = 61;
+
 /// What a `SET` assigns.
 pub(super) struct Assigned {
     /// `None` when a target is not a plain column.
@@ -208,12 +211,12 @@ impl Scan<'_> {
 
     /// MySQL's update of a join: the tables that qualify an assigned column are written.
     fn updated_several(&mut self, list: &FromList, assigned: &Assigned) -> Walk<()> {
-        let all_known = assigned.qualifiers.iter().all(|q| {
-            q.is_some_and(|q| list.tables.iter().any(|table| !table.is_cte && self.is_called(table, q)))
-        });
+        let known = |q: usize| list.tables.iter().any(|table| !table.is_cte && self.is_called(table, q));
+        let all_known = list.tables.len() <= MOST_JOINED
+            && assigned.qualifiers.iter().all(|qualifier| qualifier.is_some_and(known));
         for table in list.tables.iter().filter(|t| !t.is_cte) {
-            let named = assigned.qualifiers.iter().flatten().any(|q| self.is_called(table, *q));
-            if named || !all_known {
+            let named = |qualifier: &usize| self.is_called(table, *qualifier);
+            if !all_known || assigned.qualifiers.iter().flatten().any(named) {
                 self.wrote(table.name, Verb::Update);
                 if let Some(write) = self.found.writes.last_mut() {
                     write.assigned = None;
@@ -336,7 +339,7 @@ impl Scan<'_> {
         let mut list = FromList::default();
         at = self.tables_listed(at + 1, end, env, &mut list)?;
         let known = |target: &Name| list.tables.iter().any(|table| self.is_called(table, target.last));
-        let all_known = targets.iter().all(known);
+        let all_known = list.tables.len() <= MOST_JOINED && targets.iter().all(known);
         for table in list.tables.iter().filter(|t| !t.is_cte) {
             if !all_known || targets.iter().any(|target| self.is_called(table, target.last)) {
                 self.wrote(table.name, Verb::Delete);
