@@ -66,6 +66,8 @@ impl Answer {
     pub(super) fn images(&self, plan: &Plan, selected: Selected) -> Images {
         let Selected { before, after, below } = selected;
         let (affected, returned) = match self {
+            // MariaDB counts none where rows come back that nobody reads.
+            Self::Done(result) if plan.answers_rows() && result.rows_affected() == 0 => (None, None),
             Self::Done(result) => (Some(result.rows_affected()), None),
             // It touched something, and more is not asked.
             Self::One(Some(_)) if plan.is_exact() => (None, None),

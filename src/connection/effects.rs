@@ -308,8 +308,11 @@ pub(super) fn is_quiet(analysis: &Analysis) -> bool {
     analysis.is_read_only() && analysis.transaction.is_empty() && !analysis.implicit_commit
 }
 
+/// Also what is no query and is not understood: a block of code may hold DDL.
 pub(super) fn changes_schema(analysis: &Analysis) -> bool {
-    analysis.writes.iter().any(|write| write.verb == Verb::Ddl) || analysis.kind == Kind::Ddl
+    analysis.writes.iter().any(|write| write.verb == Verb::Ddl)
+        || analysis.kind == Kind::Ddl
+        || analysis.kind == Kind::Other && analysis.writes_anything
 }
 
 /// Does the text end a transaction by a COMMIT that the wrapper did not send? Then nobody knows which

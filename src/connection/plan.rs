@@ -127,6 +127,11 @@ impl Plan {
         of_entity.flat_map(|new_row| rows.iter().filter_map(move |row| new_row(row, cache, schema))).collect()
     }
 
+    /// May rows come back, of whatever?
+    pub(crate) fn answers_rows(&self) -> bool {
+        self.narrowing.as_ref().is_some_and(|narrowing| narrowing.analysis.answers_rows)
+    }
+
     /// Are the rows that come back those that were written?
     pub(crate) fn returns_rows(&self) -> bool {
         self.narrowing.as_ref().is_some_and(|narrowing| narrowing.analysis.returning)
@@ -156,8 +161,9 @@ impl Plan {
     pub(crate) fn narrowed(&self, inner: &Inner, mut images: Images) -> Option<WriteSet> {
         let Narrowing { analysis, values, schema, .. } = self.narrowing.as_ref()?;
         let [write] = &analysis.writes[..] else { return None };
-        // case D27
-        if images.affected == Some(0) && write.filter.is_some() && schema.is_plain(&write.table.fold()) {
+        // case D27; triggers and rules may write where the statement did not.
+        let runs_alone = |table: &str| schema.is_plain(table) && inner.also(table).is_empty();
+        if images.affected == Some(0) && write.filter.is_some() && runs_alone(&write.table.fold()) {
             return Some(WriteSet::default());
         }
         if self.is_exact {

@@ -13,7 +13,7 @@ use crate::{
     entity::{KeyClass, KeyColumn, KeyText, TablePolicy, to_the_letter, value_text},
     keys::Keyspace,
     schema::{Action, ColumnDefault, ForeignKey, Schema, TextEquality},
-    statement::{Operand, Scope, Verb, Write},
+    statement::{Assignment, Operand, Scope, Verb, Write, may_be_same_column},
     store::TagKey,
 };
 
@@ -39,6 +39,13 @@ pub(super) struct RowKey {
     pub(super) has_text: bool,
 }
 
+/// The values that a statement gives to a column, one or more; `None` if another name may mean it too.
+fn values_assigned<'a>(assigned: &'a [Assignment], column: &str) -> Option<Vec<&'a Operand>> {
+    let may_be = assigned.iter().filter(|assignment| may_be_same_column(&assignment.column, column));
+    let values = may_be.map(|a| a.column.eq_ignore_ascii_case(column).then_some(&a.value));
+    values.collect::<Option<Vec<_>>>().filter(|values| !values.is_empty())
+}
+
 /// The table's primary key, if all agree on one.
 pub(super) fn primary_key(policy: &TablePolicy) -> Option<&[KeyColumn]> {
     policy.key.as_deref().filter(|key| !key.is_empty())
@@ -46,7 +53,8 @@ pub(super) fn primary_key(policy: &TablePolicy) -> Option<&[KeyColumn]> {
 
 impl<'a> Touched<'a> {
     pub(super) fn new(write: &'a Write, values: &'a [Value], images: &'a Images, schema: &'a Schema) -> Self {
-        Self { write, values, images, adjusts: write.adjusts || schema.adjusts_values(), schema }
+        let adjusts = write.adjusts || schema.adjusts_values(&write.table.fold());
+        Self { write, values, images, adjusts, schema }
     }
 }
 
@@ -93,8 +101,8 @@ impl Touched<'_> {
             }
         };
         let assigned = self.write.assigned.as_ref()?;
-        for assignment in assigned.iter().filter(|a| a.column.eq_ignore_ascii_case(column.name)) {
-            keys.push(self.key_of_operands(key, &[&assignment.value])?);
+        for value in values_assigned(assigned, column.name)? {
+            keys.push(self.key_of_operands(key, &[value])?);
         }
         Some(keys)
     }
@@ -119,13 +127,15 @@ impl Touched<'_> {
 
     /// Does every touched row keep its key?
     pub(super) fn keeps_key(&self, policy: &TablePolicy) -> bool {
-        primary_key(policy).is_some_and(|key| key.iter().all(|column| self.keeps(column.name, false)))
+        let folded = self.write.table.fold();
+        let keeps = |column: &KeyColumn| self.keeps(column.name, self.schema.generates(&folded, column.name));
+        primary_key(policy).is_some_and(|key| key.iter().all(keeps))
     }
 
     /// Does every row that was there before keep its value in a column?
     pub(super) fn keeps(&self, column: &str, generated: bool) -> bool {
         let assigns = match &self.write.assigned {
-            Some(list) => list.iter().any(|assignment| assignment.column.eq_ignore_ascii_case(column)),
+            Some(list) => list.iter().any(|assignment| may_be_same_column(&assignment.column, column)),
             None => true,
         };
         match self.write.verb {
@@ -178,12 +188,10 @@ impl Touched<'_> {
             }
             Verb::Update if self.keeps(column.name, generated) => self.old_values(column, generated),
             Verb::Update if !generated && !self.adjusts => {
-                let assigned = self.write.assigned.as_ref()?.iter();
-                let mut assigned = assigned.filter(|a| a.column.eq_ignore_ascii_case(column.name)).peekable();
-                assigned.peek()?;
+                let assigned = values_assigned(self.write.assigned.as_ref()?, column.name)?;
                 let mut values = BTreeSet::new();
-                for assignment in assigned {
-                    self.add_value(&mut values, column, &assignment.value)?;
+                for value in assigned {
+                    self.add_value(&mut values, column, value)?;
                 }
                 Some(values)
             }
@@ -253,6 +261,8 @@ impl Touched<'_> {
         if !index.name.eq_ignore_ascii_case(referring)
             || key.on_delete == Action::SetDefault
             || key.on_update == Action::SetDefault
+            // Its triggers may give the rows any value.
+            || !schema.is_plain(folded)
         {
             return None;
         }
@@ -260,9 +270,10 @@ impl Touched<'_> {
         let column = |name| KeyColumn { name, class: index.class, plain: index.plain, in_key: false };
         let referenced = parent.key.iter().flatten().chain(&parent.index);
         let referenced = referenced.map(|column| column.name).find(|n| n.eq_ignore_ascii_case(name))?;
-        let mut values = self.old_values(&column(referenced), false)?;
+        let generated = schema.generates(&self.write.table.fold(), referenced);
+        let mut values = self.old_values(&column(referenced), generated)?;
         if self.write.verb == Verb::Update {
-            values.extend(self.new_values(&column(referenced), false)?);
+            values.extend(self.new_values(&column(referenced), generated)?);
         }
         // The other table's columns may compare in another way: who reads by the letter there needs letters.
         let equality = equality_in_child(schema, folded, index);
@@ -320,20 +331,19 @@ impl Touched<'_> {
         named_as: &KeyColumn,
         equality: TextEquality,
     ) -> Option<BTreeSet<KeyText>> {
-        let assigned = self.write.assigned.iter().flatten();
-        let mut assigned = assigned.filter(|assignment| assignment.column.eq_ignore_ascii_case(name));
-        let (first, second) = (assigned.next()?, assigned.next());
-        if second.is_some() || self.adjusts {
+        let assigned = values_assigned(self.write.assigned.as_deref()?, name)?;
+        let [value] = assigned[..] else { return None };
+        if self.adjusts {
             return None;
         }
-        if let Operand::Bound(position) = &first.value
+        if let Operand::Bound(position) = value
             && is_null(self.values.get(*position)?)
         {
             return Some(BTreeSet::new());
         }
-        let text = named(named_as, &first.value, self.values, equality)?;
+        let text = named(named_as, value, self.values, equality)?;
         let text = Some(text).filter(|text| is_told_apart(text, equality))?;
-        Some([text].into_iter().chain(named_exactly(named_as, &first.value, self.values)).collect())
+        Some([text].into_iter().chain(named_exactly(named_as, value, self.values)).collect())
     }
 
     /// May the server give the column a number of its own, in the place of a NULL or a zero?

@@ -71,6 +71,8 @@ pub(crate) struct Table {
     pub(crate) foreign: bool,
     /// By its own definition a plain INSERT or UPDATE deletes the rows that conflict.
     pub(crate) replaces: bool,
+    /// The server makes values fit that do not.
+    pub(crate) adjusts: bool,
 }
 
 /// A foreign key, seen from the table that it refers to.
@@ -160,8 +162,8 @@ impl Schema {
     }
 
     /// May a column get another value than a statement gives it?
-    pub(crate) fn adjusts_values(&self) -> bool {
-        self.adjusts_values
+    pub(crate) fn adjusts_values(&self, folded: &str) -> bool {
+        self.adjusts_values || self.table(folded).is_some_and(|table| table.adjusts)
     }
 
     /// What the column gets when an INSERT leaves it out; `None` if that is not known.

@@ -91,7 +91,11 @@ impl Schema {
         let mut reached = Reached::default();
         let mut open: Vec<(Box<str>, Change)> = vec![(table.into(), change)];
         // Ends: each round adds something to a finite set of tables, flags and columns.
-        while let Some((at, change)) = open.pop() {
+        while let Some((at, mut change)) = open.pop() {
+            if let (Some(known), Some(Columns::These(these))) = (self.table(&at), &mut change.updates) {
+                // They may be computed from those.
+                these.extend(known.generated.iter().cloned());
+            }
             if !reached.changes.entry(at.clone()).or_default().add(&change) {
                 // Also the first visit of a change that does nothing.
                 continue;

@@ -201,8 +201,11 @@ pub struct Analysis {
     /// `LOCK TABLES`, `BEGIN`, ...).
     pub implicit_commit: bool,
     /// The text is one `INSERT`, `UPDATE`, `DELETE` or `REPLACE` that writes one table, has no
-    /// `WITH` in front, and returns what it wrote by `RETURNING`.
+    /// `WITH` in front, and returns what it wrote by `RETURNING`: columns of that table, each under its own
+    /// name and as it is, and nothing else under such a name.
     pub returning: bool,
+    /// It may have a `RETURNING`, of whatever.
+    pub answers_rows: bool,
     /// The tables and views read, each once. A table that is only written is not here.
     pub reads: Vec<Read>,
     /// Whether the result may be kept, and if not, why.
@@ -220,6 +223,7 @@ impl Analysis {
             why_anything: Some(why.into()),
             implicit_commit: false,
             returning: false,
+            answers_rows: false,
             reads: Vec::new(),
             cacheable: Err(Uncacheable::Unknown),
         }

@@ -28,12 +28,68 @@ impl Scan<'_> {
         }
     }
 
-    /// The statement at `at` says what it returns of the rows that it writes.
-    pub fn returns_rows(&self, at: usize, end: usize) -> bool {
+    /// The `RETURNING` of the write at `at`, if it is the only statement in the text.
+    pub fn returning(&self, at: usize, end: usize) -> Option<usize> {
         let t = self.tokens;
         let writes = matches!(t.kw(at), Kw::Insert | Kw::Replace | Kw::Update | Kw::Delete);
         let clause = |place| t.kw(place) == Kw::Returning && self.begins_returning(place);
-        self.only == Some(at) && writes && t.find(at, end, clause).is_some()
+        if self.only == Some(at) && writes { t.find(at, end, clause) } else { None }
+    }
+
+    /// What comes back under the name of a column of the written table is this column, as it is: no expression,
+    /// no other name, no column of a table that is joined.
+    pub fn returns_own_columns(&self, at: usize, returning: usize, end: usize) -> bool {
+        let t = self.tokens;
+        let joins = |place| {
+            t.kw(place) == Kw::Using
+                || t.kw(place) == Kw::From
+                    && t.kw_before(place) != Kw::Delete
+                    && !self.is_distinct_from(place)
+        };
+        let inserts = matches!(t.kw(at), Kw::Insert | Kw::Replace);
+        let alone = inserts || t.find(at, returning, joins).is_none();
+        let mut place = returning + 1;
+        loop {
+            let next = match t.tok(place) {
+                Tok::Star if alone => Some(place + 1),
+                Tok::Word | Tok::Quoted => self.past_own_column(place),
+                _ => None,
+            };
+            match next {
+                Some(next) if next >= end => return true,
+                Some(next) if t.tok(next) == Tok::Comma => place = next + 1,
+                _ => return false,
+            }
+        }
+    }
+
+    /// Behind `column`, `t.column`, `t.*` or `CAST(column AS text)`, which SeaORM writes where it reads an
+    /// enumeration; behind the column's own name besides.
+    fn past_own_column(&self, at: usize) -> Option<usize> {
+        let t = self.tokens;
+        let casts = t.is_word(at, "cast") && t.tok(at + 1) == Tok::Open;
+        let name = t.name(if casts { at + 2 } else { at })?;
+        let mut next = name.next();
+        if t.tok(next) == Tok::Dot && t.tok(next + 1) == Tok::Star {
+            return (name.is_bare() && self.is_target(name.last)).then_some(next + 2);
+        }
+        let own = name.is_bare() || name.last == name.first + 2 && self.is_target(name.first);
+        if casts {
+            // Another type could be too short for the value.
+            let text = t.kw(next) == Kw::As && t.is_word(next + 1, "text") && t.mate(at + 1) == next + 2;
+            next = text.then_some(next + 3)?;
+        }
+        if t.kw(next) == Kw::As {
+            next = (t.is_label(next + 1) && t.same_ident(name.last, next + 1)).then_some(next + 2)?;
+        }
+        own.then_some(next)
+    }
+
+    /// The qualifier here is that of the written table, and not PostgreSQL's `old`, the row as it was.
+    fn is_target(&self, at: usize) -> bool {
+        let t = self.tokens;
+        let (old, new) = (t.is_word(at, "old"), t.is_word(at, "new"));
+        self.target.is_some_and(|target| t.same_ident(target, at)) && !old && !new
     }
 
     /// The `RETURNING` here is the clause, and not a name, as which MySQL and labels may have it.

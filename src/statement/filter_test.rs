@@ -212,8 +212,33 @@ fn a_write_that_returns_its_rows_says_so() {
         (Dialect::Postgres, "UPDATE t SET a = DEFAULT FROM u WHERE t.b = u.b RETURNING t.*"),
         (Dialect::MySql, "REPLACE INTO `t` (`a`) VALUES (?) RETURNING `id`"),
         (Dialect::Sqlite, "UPDATE OR IGNORE t SET a = 1 RETURNING rowid"),
+        (Dialect::Postgres, "UPDATE t AS x SET a = 1 FROM u RETURNING x.id, x.a AS a, b"),
+        (
+            Dialect::Postgres,
+            "INSERT INTO t (a) VALUES (1) RETURNING \"id\", CAST(\"a\" AS text), CAST(t.b AS TEXT) AS b",
+        ),
     ] {
         assert!(analyse(dialect, sql).returning, "{sql}");
+    }
+    // What comes back may not be what its name says.
+    for (dialect, sql) in [
+        (Dialect::Postgres, "UPDATE t SET a = 1 FROM u RETURNING *"),
+        (Dialect::Postgres, "UPDATE t SET a = 1 FROM u RETURNING u.id"),
+        (Dialect::Postgres, "UPDATE t AS u SET a = 1 FROM t RETURNING t.id"),
+        (Dialect::Postgres, "UPDATE t SET a = 1 RETURNING old.id, new.a"),
+        (Dialect::Postgres, "UPDATE t SET a = 1 RETURNING OLD.*"),
+        (Dialect::Postgres, "DELETE FROM t USING u RETURNING *"),
+        (Dialect::Postgres, "DELETE FROM t RETURNING id, CAST(a AS varchar(2))"),
+        (Dialect::Postgres, "DELETE FROM t RETURNING id, CAST(a AS char)"),
+        (Dialect::Postgres, "DELETE FROM t RETURNING id, a::int"),
+        (Dialect::Postgres, "DELETE FROM t RETURNING id AS a"),
+        (Dialect::Postgres, "DELETE FROM t RETURNING id \"a\""),
+        (Dialect::Sqlite, "DELETE FROM t RETURNING 7 AS id"),
+        (Dialect::Sqlite, "INSERT INTO t (a) VALUES (1) RETURNING 'id'"),
+        (Dialect::MySql, "DELETE FROM t RETURNING id, upper(a) AS a"),
+    ] {
+        let answer = analyse(dialect, sql);
+        assert!(!answer.returning && answer.answers_rows, "{sql}");
     }
     for (dialect, sql) in [
         (Dialect::Postgres, "INSERT INTO t (a) VALUES (1)"),

@@ -34,9 +34,11 @@ impl Scan<'_> {
         }
         let name = t.expect_name(t.skip(behind, Kw::Into))?;
         let mut at = name.next();
-        if t.kw(at) == Kw::As {
+        let alias = (t.kw(at) == Kw::As).then_some(at + 1);
+        if alias.is_some() {
             at += 2;
         }
+        self.target = Some(alias.unwrap_or(name.last));
         if t.kw(at) == Kw::Partition && t.tok(at + 1) == Tok::Open {
             at = t.mate(at + 1) + 1;
         }

@@ -45,8 +45,10 @@ mod session;
 mod tokens;
 mod write;
 
-pub use analysis::{Analysis, Dialect, Kind, Read, TableName, TransactionVerb, Verb, Write};
+pub use analysis::{Analysis, Assignment, Dialect, Kind, Read, TableName, TransactionVerb, Verb, Write};
 pub use memo::{Memo, PureFunctions};
+#[allow(unused_imports)] // By benches and the fuzz target, as below.
+pub(crate) use scope::may_be_same_column;
 pub use scope::{Operand, Scope};
 // Benches and the fuzz target compile this module as their own, and ask for more than the crate.
 #[allow(unused_imports)]

@@ -77,6 +77,7 @@ fn either(a: Analysis, b: Analysis) -> Analysis {
         why_anything: a.why_anything.or(b.why_anything),
         implicit_commit: a.implicit_commit || b.implicit_commit,
         returning: a.returning && b.returning,
+        answers_rows: a.answers_rows || b.answers_rows,
         reads,
         cacheable: a.cacheable.and(b.cacheable),
     }
@@ -180,6 +181,8 @@ pub(super) struct Scan<'a> {
     pub pure: &'a PureFunctions,
     /// The first token of the only statement in the text.
     pub only: Option<usize>,
+    /// What qualifies the columns of the table that was written last.
+    pub target: Option<usize>,
     pub tasks: Vec<Task>,
     pub ctes: Vec<Cte>,
     pub found: Found,
@@ -197,6 +200,7 @@ impl<'a> Scan<'a> {
             tokens,
             pure,
             only: None,
+            target: None,
             tasks: Vec::new(),
             ctes: Vec::new(),
             found: Found::default(),
@@ -220,12 +224,16 @@ impl<'a> Scan<'a> {
             }
             let end = self.statement_end(at);
             self.found = Found::default();
-            (self.dates_until, self.clock_literal) = (0, false);
+            (self.dates_until, self.clock_literal, self.target) = (0, false, None);
             let last = || (end..self.tokens.len()).all(|place| self.tokens.tok(place) == Tok::Semicolon);
             self.only = (whole.is_none() && last()).then_some(at);
             let shape = self.statement(at, end);
             let mut part = self.answer(shape);
-            part.returning = shape.is_ok() && part.writes.len() == 1 && self.returns_rows(at, end);
+            let returning = self.returning(at, end);
+            part.answers_rows = returning.is_some();
+            part.returning = shape.is_ok()
+                && part.writes.len() == 1
+                && returning.is_some_and(|returning| self.returns_own_columns(at, returning, end));
             whole = Some(match whole {
                 None => part,
                 Some(before) => both(before, part),
@@ -318,6 +326,7 @@ impl<'a> Scan<'a> {
             why_anything: found.anything,
             implicit_commit: self.dialect() == Dialect::MySql && commits,
             returning: false,
+            answers_rows: false,
             reads: scoped(mentions, scopes),
             cacheable,
         }
@@ -388,6 +397,7 @@ fn both(a: Analysis, b: Analysis) -> Analysis {
         why_anything: a.why_anything.or(b.why_anything),
         implicit_commit: a.implicit_commit || b.implicit_commit,
         returning: false,
+        answers_rows: false,
         reads: distinct(reads),
         cacheable: Err(Uncacheable::Several),
     }

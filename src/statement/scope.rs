@@ -68,6 +68,16 @@ impl Scope {
     }
 }
 
+/// May both name one column? MySQL compares names by a collation that leaves out case and accents, one
+/// character for one.
+pub(crate) fn may_be_same_column(a: &str, b: &str) -> bool {
+    let may_be = |(x, y): (char, char)| x.eq_ignore_ascii_case(&y) || !x.is_ascii() || !y.is_ascii();
+    a.eq_ignore_ascii_case(b)
+        || !(a.is_ascii() && b.is_ascii())
+            && a.chars().count() == b.chars().count()
+            && a.chars().zip(b.chars()).all(may_be)
+}
+
 fn position(columns: &[Box<str>], column: &str) -> Option<usize> {
     columns.iter().position(|c| c.eq_ignore_ascii_case(column))
 }

@@ -8,7 +8,7 @@ use super::from::{FromList, TableRef};
 use super::keyword::Kw;
 use super::lexer::Tok;
 use super::scan::{Env, Scan, unexpected};
-use super::scope::{Conjunct, Operand, Scope};
+use super::scope::{Conjunct, Operand, Scope, may_be_same_column};
 use super::tokens::{Name, Walk};
 
 /// MySQL joins no more tables than this. In a longer list nobody looks for who is meant: all are written.
@@ -101,6 +101,11 @@ impl Scan<'_> {
             }
             self.steps(at + 1, next, env)?;
             if t.tok(next) != Tok::Comma || next >= end {
+                let row_number = |all: &Vec<Assignment>| all.iter().any(|a| is_row_number(&a.column));
+                if self.dialect() == Dialect::Sqlite && assigned.list.as_ref().is_some_and(row_number) {
+                    // A column of the key may be one more name for it.
+                    assigned.list = None;
+                }
                 assigned.forget_values_of_twice_named();
                 return Ok((next, assigned));
             }
@@ -250,6 +255,7 @@ impl Scan<'_> {
         assigned: Option<Vec<Assignment>>,
         end: usize,
     ) {
+        self.target = Some(target.label());
         let conditions = |at| self.conditions(at, end, target, Columns::Any);
         let conjuncts = condition.map_or_else(Vec::new, conditions);
         let mut before = Vec::new();
@@ -268,10 +274,9 @@ impl Scan<'_> {
         let sqlite = self.dialect() == Dialect::Sqlite;
         let changes = |column: &str| {
             assigned.is_none_or(|all| {
-                // One of the two may be the other by another name.
-                let number = |name: &str| sqlite && is_row_number(name);
-                let same = |a: &Assignment| a.column.eq_ignore_ascii_case(column) || number(&a.column);
-                all.iter().any(same) || !all.is_empty() && number(column)
+                // A column that is assigned may be one more name for it.
+                let number = sqlite && is_row_number(column);
+                all.iter().any(|a| may_be_same_column(&a.column, column)) || !all.is_empty() && number
             })
         };
         let (changed, lasting): (Vec<_>, Vec<_>) =

@@ -260,3 +260,17 @@ async fn writers_that_write_through_one_row_by_turns_leave_nothing_old_behind() 
         assert!(hits.load(Ordering::Relaxed) > 0, "{world}: nothing was ever a hit");
     }
 }
+
+#[tokio::test]
+async fn what_an_expression_returned_under_a_columns_name_is_not_stored() {
+    for (world, db) in shops().await {
+        warm(&db, 3).await;
+        let sql = "UPDATE book SET stock = stock + 1 WHERE id = 3 \
+                   RETURNING id, shelf_id, publisher_id, upper(title) AS title, price_cents, stock";
+        let statement = Statement::from_string(world.plain().get_database_backend(), sql);
+        db.query_all_raw(statement).await.unwrap();
+        let truth = through::Entity::find_by_id(3).one(world.plain()).await.unwrap();
+        assert_eq!(read(&db, 3).await, truth, "{world}");
+        assert_eq!(warm(&db, 3).await, truth, "{world}");
+    }
+}

@@ -115,6 +115,9 @@ struct Facts {
     row_security: Vec<String>,
     foreign: Vec<String>,
     replaces: Vec<String>,
+    /// Tables in which values are made fit.
+    adjusting: Vec<String>,
+    /// So it is in all of them.
     adjusts_values: bool,
 }
 
@@ -133,6 +136,7 @@ impl Default for Facts {
             row_security: Vec::new(),
             foreign: Vec::new(),
             replaces: Vec::new(),
+            adjusting: Vec::new(),
             adjusts_values: false,
         }
     }
@@ -215,6 +219,9 @@ impl Facts {
         for table in self.row_security {
             schema.entry(&fold(&table)).row_security = true;
             report.row_security.push(table);
+        }
+        for table in self.adjusting {
+            schema.entry(&fold(&table)).adjusts = true;
         }
         for table in self.foreign {
             schema.entry(&fold(&table)).foreign = true;

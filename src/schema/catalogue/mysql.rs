@@ -29,10 +29,12 @@ const TRIGGERS: &str = "
     FROM information_schema.TRIGGERS WHERE EVENT_OBJECT_SCHEMA = DATABASE()
     ORDER BY EVENT_OBJECT_TABLE, TRIGGER_NAME";
 
+/// Also what the server numbers in the place of a NULL or a zero; that of a primary key it does not change.
 const GENERATED: &str = "
     SELECT CAST(TABLE_NAME AS CHAR) AS target, CAST(COLUMN_NAME AS CHAR) AS col
     FROM information_schema.COLUMNS
-    WHERE TABLE_SCHEMA = DATABASE() AND GENERATION_EXPRESSION IS NOT NULL AND GENERATION_EXPRESSION <> ''";
+    WHERE TABLE_SCHEMA = DATABASE() AND (GENERATION_EXPRESSION IS NOT NULL AND GENERATION_EXPRESSION <> ''
+        OR EXTRA LIKE '%auto_increment%' AND COLUMN_KEY <> 'PRI')";
 
 /// `extra` names numbered columns, and in MySQL defaults that are expressions.
 const DEFAULTS: &str = "
@@ -43,6 +45,11 @@ const DEFAULTS: &str = "
     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()";
 
 const MODE: &str = "SELECT CAST(@@SESSION.sql_mode AS CHAR) AS mode";
+
+/// Under `STRICT_TRANS_TABLES` values are made fit where a write cannot be taken back.
+const NOT_TRANSACTIONAL: &str = "
+    SELECT CAST(TABLE_NAME AS CHAR) AS name FROM information_schema.TABLES
+    WHERE TABLE_SCHEMA = DATABASE() AND ENGINE NOT IN ('InnoDB', 'ROCKSDB')";
 
 /// Tables whose rows are in other tables or on other servers, and sequences.
 const ELSEWHERE: &str = "
@@ -96,7 +103,13 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
         facts.defaults.push((text(&row, "target")?, text(&row, "col")?, default));
     }
     for row in rows(db, MODE).await? {
-        facts.adjusts_values = !text(&row, "mode")?.to_ascii_uppercase().contains("STRICT_");
+        let mode = text(&row, "mode")?.to_ascii_uppercase();
+        facts.adjusts_values = !mode.contains("STRICT_");
+        if !mode.contains("STRICT_ALL_TABLES") {
+            for row in rows(db, NOT_TRANSACTIONAL).await? {
+                facts.adjusting.push(text(&row, "name")?);
+            }
+        }
     }
     for row in rows(db, ELSEWHERE).await? {
         facts.foreign.push(text(&row, "name")?);

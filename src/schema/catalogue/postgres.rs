@@ -100,6 +100,16 @@ const DEFAULTS: &str = "
     WHERE c.relkind IN ('r', 'p', 'f', 'v') AND a.attnum > 0 AND NOT a.attisdropped
         AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
 
+/// By a unique index a row may be found, and updated in the place of an INSERT, that holds another text.
+const UNIQUE_TEXTS: &str = "
+    SELECT c.relname::text AS target, a.attname::text AS col
+    FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+    CROSS JOIN LATERAL unnest(i.indkey::pg_catalog.int2[], i.indcollation::pg_catalog.oid[]) AS u(col, collated)
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = u.col
+    JOIN pg_catalog.pg_collation o ON o.oid = u.collated
+    WHERE i.indisunique AND coalesce(pg_catalog.to_jsonb(o) ->> 'collisdeterministic', 'true') <> 'true'";
+
 const ODD_TABLES: &str = "
     SELECT c.relname::text AS name, c.relkind IN ('f', 'S') AS elsewhere, c.relrowsecurity AS row_security
     FROM pg_catalog.pg_class c
@@ -153,6 +163,9 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
         let special: bool = row.try_get("", "special")?;
         let default = ColumnDefault::of_postgres(value.as_deref(), holds, row.try_get("", "nullable")?);
         facts.defaults.push((text(&row, "target")?, text(&row, "col")?, default.filter(|_| !special)));
+    }
+    for row in rows(db, UNIQUE_TEXTS).await? {
+        facts.texts.push((text(&row, "target")?, text(&row, "col")?, TextEquality::Unforeseen));
     }
     for row in rows(db, ODD_TABLES).await? {
         if row.try_get("", "elsewhere")? {

@@ -13,10 +13,21 @@ const FOREIGN_KEYS: &str = r#"
     FROM sqlite_master m JOIN pragma_foreign_key_list(m.name) f
     WHERE m.type = 'table' ORDER BY m.name, f.id, f.seq"#;
 
-const VIEWS: &str = "SELECT name, sql FROM sqlite_master WHERE type = 'view'";
+/// Temporary ones too, as far as the connection that is asked has them.
+const VIEWS: &str = "
+    SELECT name, sql FROM sqlite_master WHERE type = 'view'
+    UNION ALL SELECT name, sql FROM sqlite_temp_master WHERE type = 'view'";
 
-const TRIGGERS: &str =
-    "SELECT tbl_name AS target, name FROM sqlite_master WHERE type = 'trigger' ORDER BY tbl_name, name";
+const TRIGGERS: &str = "
+    SELECT tbl_name AS target, name FROM sqlite_master WHERE type = 'trigger'
+    UNION ALL SELECT tbl_name, name FROM sqlite_temp_master WHERE type = 'trigger' ORDER BY 1, 2";
+
+/// By a unique index a row may be found, and updated in the place of an INSERT, that holds another text.
+const UNIQUE_TEXTS: &str = r#"
+    SELECT m.name AS target, x.name AS col, x.coll AS collation_name
+    FROM sqlite_master m JOIN pragma_index_list(m.name) l JOIN pragma_index_xinfo(l.name) x
+    WHERE m.type = 'table' AND l."unique" = 1 AND x."key" = 1 AND x.name IS NOT NULL
+        AND upper(x.coll) <> 'BINARY'"#;
 
 /// Hidden columns of kind 2 and 3 are generated ones.
 const GENERATED: &str = "
@@ -54,6 +65,10 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
         };
         facts.texts.push((text(&row, "target")?, text(&row, "col")?, equality));
         holds.insert((fold(&text(&row, "target")?), fold(&text(&row, "col")?)), held);
+    }
+    for row in rows(db, UNIQUE_TEXTS).await? {
+        let equality = TextEquality::of_sqlite(&format!("collate {}", text(&row, "collation_name")?));
+        facts.texts.push((text(&row, "target")?, text(&row, "col")?, equality));
     }
     for row in rows(db, FOREIGN_KEYS).await? {
         let referenced: Option<String> = row.try_get("", "referenced")?;

@@ -232,3 +232,26 @@ async fn a_foreign_key_that_is_new_is_known_to_the_next_write() {
         asked.after("a delete", &["rack 1", "racks in 1", "racks"], gone).await;
     }
 }
+
+// case D17
+#[tokio::test]
+async fn a_key_that_the_database_computes_is_followed_to_the_rows_that_refer_to_it() {
+    for world in World::all().await {
+        create(
+            &world,
+            &[
+                "CREATE TABLE area (id BIGINT PRIMARY KEY, up BIGINT, \
+                 code BIGINT GENERATED ALWAYS AS (up * 1) STORED UNIQUE)",
+                "CREATE TABLE rack (id BIGINT PRIMARY KEY, up BIGINT, \
+                 FOREIGN KEY (up) REFERENCES area (code) ON DELETE CASCADE ON UPDATE CASCADE)",
+                "INSERT INTO area (id, up) VALUES (5, 1)",
+                "INSERT INTO rack (id, up) VALUES (1, 1)",
+            ],
+        )
+        .await;
+        let asked =
+            Asked::new(&world, Vec::from(level!(rack, "rack 1", "racks in 1", "racks in 2", "racks"))).await;
+        let sql = "UPDATE area SET up = 2 WHERE id = 5";
+        asked.after(sql, &["rack 1", "racks in 1", "racks in 2"], send(&world, sql)).await;
+    }
+}

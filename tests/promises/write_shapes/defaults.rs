@@ -2,7 +2,8 @@
 //! that is not plain, every list goes.
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DbBackend, QueryOrder, Statement, entity::prelude::*,
+    ActiveValue::Set, ConnectOptions, ConnectionTrait, Database, DbBackend, QueryOrder, Statement,
+    entity::prelude::*,
 };
 use sea_orm_cache::prelude::*;
 
@@ -281,4 +282,32 @@ async fn a_null_that_a_lenient_server_takes_purges_the_lists_of_the_zero_that_it
         .await;
     let update = "UPDATE parcel SET slot = ? WHERE id = 1";
     asked.after(update, &["at 0", "parcel 1"], world.db.execute_raw(null_bound(update))).await;
+}
+
+// case D16
+#[tokio::test]
+async fn a_column_that_the_server_numbers_without_being_the_key_is_listed_by_its_number() {
+    for world in World::all().await.into_iter().filter(|world| world.database.backend() == Backend::MariaDb) {
+        let table = "CREATE TABLE parcel (id BIGINT PRIMARY KEY, slot BIGINT AUTO_INCREMENT UNIQUE)";
+        world.database.execute(table).await;
+        let questions = vec![list!("at 1", parcel, 1_i64), list!("at 2", parcel, 2_i64)];
+        let asked = Asked::new(&world, questions).await;
+        for (id, slot, changed) in [(1, None, ["at 1"]), (2, Some(0), ["at 2"])] {
+            let new = parcel::ActiveModel { id: Set(id), slot: Set(slot) };
+            asked.after("a number", &changed, new.insert(&world.db)).await;
+        }
+    }
+}
+
+// case D16
+#[tokio::test]
+async fn a_value_that_is_cut_where_a_write_cannot_be_taken_back_is_listed_as_it_was_stored() {
+    for world in World::all().await.into_iter().filter(|world| world.database.backend() == Backend::MariaDb) {
+        let table = "CREATE TABLE parcel (id BIGINT PRIMARY KEY, slot TINYINT) ENGINE = MyISAM";
+        world.database.execute(table).await;
+        let questions = vec![list!("at 3", parcel, 3_i64), list!("at 127", parcel, 127_i64)];
+        let asked = Asked::new(&world, questions).await;
+        let sql = "INSERT INTO parcel (id, slot) VALUES (1, 3), (2, 300)";
+        asked.after(sql, &["at 3", "at 127"], send(&world, sql)).await;
+    }
 }

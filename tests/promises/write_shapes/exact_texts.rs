@@ -436,3 +436,25 @@ async fn a_list_by_another_collation_than_the_columns_depends_on_the_whole_table
         }
     }
 }
+
+// case E23
+#[tokio::test]
+async fn an_upsert_that_finds_its_row_by_an_index_of_another_collation_purges_it() {
+    for world in World::all().await {
+        let backend = world.database.backend();
+        words(&world, exact(backend)).await;
+        let collation = match (backend, loose(&world).await) {
+            (Backend::Sqlite, _) => "NOCASE",
+            (Backend::Postgres, Some(_)) => "no_accents",
+            // Upserts of MariaDB's name no columns.
+            _ => continue,
+        };
+        let index = format!("CREATE UNIQUE INDEX by_name ON term (name COLLATE {collation})");
+        world.database.execute("DELETE FROM term WHERE name <> 'cafe'").await;
+        world.database.execute(&index).await;
+        let asked = Asked::new(&world, vec![term!("term cafe", "cafe"), term!("term elan", "elan")]).await;
+        let sql =
+            "INSERT INTO term (name, uses) VALUES ('CAFE', 0) ON CONFLICT (name) DO UPDATE SET uses = 50";
+        asked.after(sql, &["term cafe"], send(&world, sql)).await;
+    }
+}

@@ -3,13 +3,17 @@
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use futures_util::future::try_join_all;
-use sea_orm::{ActiveValue::Set, ExprTrait, QueryOrder, TransactionTrait, entity::prelude::*};
+use sea_orm::{
+    ActiveValue::Set, ConnectionTrait, DbBackend, ExprTrait, QueryOrder, Statement, TransactionTrait,
+    entity::prelude::*,
+};
 use sea_orm_cache::prelude::*;
 
 use super::send;
 use crate::{
     entity::{author, book, book_author},
     question::{Asked, How, Question, question, show},
+    support::Backend,
     world::{World, retitled},
 };
 
@@ -216,4 +220,47 @@ async fn new_row_after_all(world: &World) {
     let book = crate::world::new_book(4711);
     book::Entity::insert(book).exec_without_returning(&world.db).await.unwrap();
     assert_eq!(world.title(4711).await.as_deref(), Some("Title 4711"), "{world}");
+}
+
+/// Sums, whose key the database computes.
+mod sum {
+    use sea_orm::entity::prelude::*;
+    use sea_orm_cache::CacheEntity;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, CacheEntity)]
+    #[sea_orm(table_name = "sum_of")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub tens: i64,
+        pub ones: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+// case D4
+#[tokio::test]
+async fn a_row_whose_key_the_database_computes_is_gone_under_the_old_one() {
+    // Others compute no keys.
+    for world in World::all().await.into_iter().filter(|world| world.database.backend() == Backend::Postgres)
+    {
+        let table = "CREATE TABLE sum_of (ones BIGINT NOT NULL, \
+                     tens BIGINT GENERATED ALWAYS AS (ones * 10) STORED PRIMARY KEY)";
+        world.database.execute(table).await;
+        world.database.execute("INSERT INTO sum_of (ones) VALUES (1), (2)").await;
+        let questions = vec![
+            question!("sum 10", sum::Entity::find_by_id(10), one),
+            question!("sum 30", sum::Entity::find_by_id(30), one),
+        ];
+        let asked = Asked::new(&world, questions).await;
+        let changed = ["sum 10", "sum 30"];
+        let statement = |sql: &str| Statement::from_string(DbBackend::Postgres, sql);
+        let forth = statement("UPDATE sum_of SET ones = 3 WHERE ones = 1 RETURNING *");
+        asked.after("an update that returns it", &changed, world.db.query_all_raw(forth)).await;
+        let back = "UPDATE sum_of SET ones = 1 WHERE tens = 30";
+        asked.after("an update by its key", &changed, world.db.execute_unprepared(back)).await;
+    }
 }

@@ -265,3 +265,41 @@ async fn tables_that_change_places_are_read_under_their_new_names() {
         asked.after("a table in another's place", &all, send(&world, replace)).await;
     }
 }
+
+/// A column that is not spelled in ASCII.
+mod livre {
+    use sea_orm::entity::prelude::*;
+    use sea_orm_cache::CacheEntity;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, CacheEntity)]
+    #[sea_orm(table_name = "livre")]
+    #[cache(index("etagere"))]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i64,
+        #[sea_orm(column_name = "\u{e9}tag\u{e8}re")]
+        pub etagere: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+// case D28
+#[tokio::test]
+async fn a_column_is_known_by_every_name_under_which_the_server_finds_it() {
+    for world in World::all().await.into_iter().filter(|world| world.database.backend() == Backend::MariaDb) {
+        let table = "CREATE TABLE livre (id BIGINT PRIMARY KEY, `\u{e9}tag\u{e8}re` BIGINT NOT NULL)";
+        world.database.execute(table).await;
+        world.database.execute("INSERT INTO livre VALUES (1, 1), (2, 2)").await;
+        let questions = vec![
+            question!("on 1", livre::Entity::find().filter(livre::Column::Etagere.eq(1_i64)), count),
+            question!("on 3", livre::Entity::find().filter(livre::Column::Etagere.eq(3_i64)), count),
+        ];
+        let asked = Asked::new(&world, questions).await;
+        let sql = "UPDATE livre SET `\u{c9}TAG\u{c8}RE` = 3 WHERE id = 1";
+        asked.after(sql, &["on 1", "on 3"], send(&world, sql)).await;
+    }
+}

@@ -94,3 +94,38 @@ async fn a_function_that_fails_after_it_wrote_outside_the_transaction_is_not_tru
         asked.after("a procedure that committed and failed", &["book 3"], failed).await;
     }
 }
+
+entities! {
+    root = "root", i64;
+    twig = "twig", i64;
+}
+
+// case D32
+#[tokio::test]
+async fn a_foreign_key_that_a_block_of_code_adds_is_known_at_once() {
+    for world in World::all().await {
+        let adds = "ALTER TABLE twig ADD FOREIGN KEY (up) REFERENCES root (id) ON DELETE CASCADE";
+        let block = match world.database.backend() {
+            Backend::Postgres => format!("DO $$ BEGIN {adds}; END $$"),
+            Backend::MariaDb => format!("EXECUTE IMMEDIATE '{adds}'"),
+            // Has neither.
+            Backend::Sqlite => continue,
+        };
+        for sql in [
+            "CREATE TABLE root (id BIGINT PRIMARY KEY, up BIGINT)",
+            "CREATE TABLE twig (id BIGINT PRIMARY KEY, up BIGINT)",
+            "INSERT INTO root (id) VALUES (1), (2)",
+            "INSERT INTO twig (id, up) VALUES (1, 1), (2, 2)",
+        ] {
+            world.database.execute(sql).await;
+        }
+        let questions = vec![
+            question!("twig 1", twig::Entity::find_by_id(1), one),
+            question!("twigs on 1", twig::Entity::find().filter(twig::Column::Up.eq(1_i64)), count),
+        ];
+        let asked = Asked::new(&world, questions).await;
+        asked.after("a block", &[], send(&world, &block)).await;
+        let deleted = root::Entity::delete_by_id(1).exec(&world.db);
+        asked.after("a delete above", &["twig 1", "twigs on 1"], deleted).await;
+    }
+}
