@@ -16,9 +16,10 @@ pub struct Explanation {
     pub reads: Vec<ExplainedRead>,
     /// What it writes.
     pub writes: Vec<ExplainedWrite>,
-    /// Why it is not answered from the cache; `None` if it can be, or if it is not a select.
+    /// Why it is not answered from the cache; `None` if it can be. Of what is not a select it says that.
     pub bypass: Option<String>,
-    /// The entry; `None` if there is none, or if it is not known how the rows are read.
+    /// The entry; `None` if there is none, or if it is not known what the rows are read into
+    /// ([`Cache::explain`](crate::Cache::explain)).
     pub key: Option<String>,
     /// The tags that the entry depends on. Where a row that is there and one that is not depend on
     /// different tags, all of them.

@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sea_orm::{QueryTrait, Select, Statement};
+use sea_orm::{QueryTrait, Select, SelectTwo, SelectTwoMany, Selector, SelectorTrait, Statement};
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     CachedSelect,
-    codec::{AllModels, Codec, OneModel},
-    question::{Reader, Request, entity_of},
+    codec::{AllModels, AllPairs, Codec, Custom, Families, OneModel},
+    question::{ReadOptions, Reader, Request, entity_of},
     select::{by_key_statement, one_request},
 };
 use crate::{
@@ -24,6 +25,10 @@ impl Cache {
     /// What the cache makes of a statement: what it reads and writes, whether it may be cached, and
     /// what it would purge. For people; nothing is sent to the database or the store.
     ///
+    /// Of a select it says what a cached selector (`into_json`, `into_model`) of this text depends on, and how
+    /// long its answer lives; not under which key, which depends on what the rows are read into. What is read
+    /// as an entity may depend on less, such as one row alone: [`CachedSelect::explain`] says it.
+    ///
     /// Foreign keys, views and triggers count as far as a connection with this cache has learned them
     /// ([`learn_schema`](crate::CachedConnection::learn_schema), or its first write or cached read).
     #[must_use]
@@ -31,13 +36,15 @@ impl Cache {
         let schema = self.inner.schema();
         let analysis = self.inner.analyse(statement.db_backend, &statement.sql);
         let mut explained = self.explain_analysis(statement, &analysis, &schema);
-        if let Err(why) = &analysis.cacheable {
-            explained.bypass = Some(why.to_string());
-        } else if explained.kind == "read" {
-            let reader = Reader::with(self, schema);
-            let tags = analysis.reads.iter().map(|read| reader.tables_behind(&read.table.fold()).err());
-            explained.bypass = tags.flatten().next().map(|why| why.to_string());
-        }
+        let options = ReadOptions::default();
+        let request = Request { statement, row: None, entity: None, joined: None, options: &options };
+        let entity = entity_of(self, &analysis);
+        let reader = Reader::with(self, schema);
+        // The codec is part of the key alone.
+        let question =
+            reader.and_then(|reader| reader.question::<Custom<()>>(&request, entity.as_ref(), &analysis));
+        explained.answer(&question, &analysis);
+        explained.key = None;
         explained
     }
 
@@ -118,20 +125,32 @@ impl Cache {
         let analysis = self.inner.analyse(request.statement.db_backend, &request.statement.sql);
         let mut explained = self.explain_analysis(request.statement, &analysis, &schema);
         let entity = request.entity.clone().or_else(|| entity_of(self, &analysis));
-        match reader.and_then(|reader| reader.question::<C>(request, entity.as_ref(), &analysis)) {
-            Ok(question) => explained.describe(&question),
-            Err(Bypass::Uncacheable) => {
-                let why = analysis.cacheable.as_ref().err().map(ToString::to_string);
-                explained.bypass = Some(why.unwrap_or_else(|| Bypass::Uncacheable.to_string()));
-            }
-            Err(why) => explained.bypass = Some(why.to_string()),
-        }
+        let question = reader.and_then(|reader| reader.question::<C>(request, entity.as_ref(), &analysis));
+        explained.answer(&question, &analysis);
         explained
+    }
+
+    async fn explain_join<E: Rebuild, F: Rebuild, C: Codec>(
+        &self,
+        db: &impl ReadThrough,
+        statement: &Statement,
+        options: &ReadOptions,
+    ) -> Explanation {
+        let (entity, joined) =
+            (Some(self.inner.registry.entity::<E>()), Some(self.inner.registry.entity::<F>()));
+        self.explain_read::<C>(db, &Request { statement, row: None, entity, joined, options }).await
     }
 }
 
 impl Explanation {
-    fn describe(&mut self, question: &Question) {
+    /// What the read would ask of the cache, or why it would not.
+    fn answer(&mut self, question: &Result<Question, Bypass>, analysis: &Analysis) {
+        let question = match (question, &analysis.cacheable) {
+            (Ok(question), _) => question,
+            // The text's own reason says more, and no setting would change it.
+            (Err(_), Err(why)) => return self.bypass = Some(why.to_string()),
+            (Err(why), Ok(_)) => return self.bypass = Some(why.to_string()),
+        };
         self.key = Some(question.key.as_str().to_owned());
         self.ttl = Some(question.ttl.max(Duration::from_millis(1)));
         self.tags = question.tags.iter().chain(&question.also).map(|tag| tag.as_str().to_owned()).collect();
@@ -162,5 +181,37 @@ impl<E: Rebuild> CachedSelect<Select<E>> {
             options: &self.options,
         };
         db.cache().explain_read::<OneModel<E>>(db, &request).await
+    }
+}
+
+impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwo<E, F>> {
+    /// What the cache makes of this join, read with [`all`](Self::all). Read with [`one`](Self::one) it
+    /// depends on the same, under another key.
+    pub async fn explain<C: ReadThrough>(&self, db: &C) -> Explanation {
+        let statement = self.query.build(db.get_database_backend());
+        db.cache().explain_join::<E, F, AllPairs<E, F>>(db, &statement, &self.options).await
+    }
+}
+
+impl<E: Rebuild, F: Rebuild> CachedSelect<SelectTwoMany<E, F>> {
+    /// What the cache makes of these parents and their children, read with [`all`](Self::all).
+    pub async fn explain<C: ReadThrough>(&self, db: &C) -> Explanation {
+        let statement = self.query.build(db.get_database_backend());
+        db.cache().explain_join::<E, F, Families<E, F>>(db, &statement, &self.options).await
+    }
+}
+
+impl<S> CachedSelect<Selector<S>>
+where
+    S: SelectorTrait,
+    S::Item: Serialize + DeserializeOwned + Send + 'static,
+{
+    /// What the cache makes of this query, read with [`all`](Self::all). Read with [`one`](Self::one) it
+    /// depends on the same, under another key.
+    pub async fn explain<C: ReadThrough>(self, db: &C) -> Explanation {
+        let statement = self.query.into_statement(db.get_database_backend());
+        let request =
+            Request { statement: &statement, row: None, entity: None, joined: None, options: &self.options };
+        db.cache().explain_read::<Custom<Vec<S::Item>>>(db, &request).await
     }
 }

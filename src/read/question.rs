@@ -63,9 +63,7 @@ impl<'a> Reader<'a> {
     /// Why the cache must not be asked at all, or what to ask it through.
     pub(crate) async fn of<D: ReadThrough>(db: &'a D) -> Result<Self, Bypass> {
         let cache = db.cache();
-        if !cache.inner.config.enabled {
-            return Err(Bypass::Disabled);
-        }
+        Self::may_ask(cache)?;
         if db.in_transaction() {
             return Err(Bypass::InTransaction);
         }
@@ -75,9 +73,14 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// For who only wants to know.
-    pub(super) fn with(cache: &'a Cache, schema: Arc<Schema>) -> Self {
-        Self { cache, schema, session: None }
+    /// For who only wants to know, with the schema that is at hand.
+    pub(super) fn with(cache: &'a Cache, schema: Arc<Schema>) -> Result<Self, Bypass> {
+        Self::may_ask(cache)?;
+        Ok(Self { cache, schema, session: None })
+    }
+
+    fn may_ask(cache: &Cache) -> Result<(), Bypass> {
+        if cache.inner.config.enabled { Ok(()) } else { Err(Bypass::Disabled) }
     }
 
     pub(super) fn schema(&self) -> &Arc<Schema> {
@@ -361,7 +364,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables behind a view, none for a table; or why it cannot be cached.
-    pub(super) fn tables_behind(&self, folded: &str) -> Result<Vec<Box<str>>, Bypass> {
+    fn tables_behind(&self, folded: &str) -> Result<Vec<Box<str>>, Bypass> {
         let behind = match self.schema.behind(folded) {
             Some(view) if !view.cacheable => return Err(Bypass::Uncacheable),
             Some(view) => view.reads.into_iter().collect(),

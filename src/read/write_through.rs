@@ -41,7 +41,7 @@ where
     let entity = cache.inner.registry.entity::<E>();
     let model = E::Model::from_query_result(row, "").ok()?;
     let key: Vec<_> = E::PrimaryKey::iter().map(|key| model.get(key.into_column())).collect();
-    let question = Reader::with(cache, schema.clone()).row(&entity, &key).ok()??;
+    let question = Reader::with(cache, schema.clone()).ok()?.row(&entity, &key).ok()??;
     let tag = Reader::own_tag(&question)?.clone();
     let payload = payload::<E>(cache, &entity, &Some(model))?;
     Some(NewRow { question, payload, tag })

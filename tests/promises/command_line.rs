@@ -417,6 +417,7 @@ fn explain_needs_no_server() {
     let (code, read) = place.json(&["explain", "SELECT * FROM book WHERE id = 7"]);
     assert_eq!((code, &read["kind"], &read["cacheable"]), (0, &json!("read"), &json!(true)), "{read}");
     assert_eq!(read["reads"][0]["table"], "book");
+    assert_eq!(read["depends_on"], json!(["shop:t", "shop:t:book"]), "{read}");
     let (_, read) = place.json(&["explain", "SELECT now(), id FROM book"]);
     assert_eq!(read["cacheable"], false);
     assert!(read["why_not"].as_str().unwrap().contains("now"), "{read}");

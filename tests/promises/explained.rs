@@ -1,12 +1,33 @@
 //! What the cache says of a statement is what it does.
 
-use sea_orm::{DbBackend, QueryOrder, Statement, entity::prelude::*};
-use sea_orm_cache::{CachedEntity, CachedQuery, Explanation};
+use std::time::Duration;
+
+use sea_orm::{DbBackend, QueryOrder, QuerySelect, QueryTrait, Statement, entity::prelude::*};
+use sea_orm_cache::{CachedBy, CachedEntity, CachedQuery, Explanation};
 
 use crate::{
     entity::{book, publisher},
-    world::World,
+    world::{World, builder},
 };
+
+/// An entity that is never stored, on a table that nobody declared otherwise.
+mod secret {
+    use sea_orm::entity::prelude::*;
+    use sea_orm_cache::CacheEntity;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, CacheEntity)]
+    #[sea_orm(table_name = "explained_secret")]
+    #[cache(skip)]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
 
 fn statement(world: &World, sql: &str) -> Statement {
     Statement::from_string(world.plain().get_database_backend(), sql)
@@ -29,7 +50,7 @@ async fn a_list_by_an_index_column_says_what_it_depends_on() {
         // It is the key under which the entry is found.
         list().all(&world.db).await.unwrap();
         let key = explained.key.unwrap();
-        crate::support::eventually("the entry is there", std::time::Duration::from_secs(10), async || {
+        crate::support::eventually("the entry is there", Duration::from_secs(10), async || {
             world.cache().keys(1000).await.unwrap().contains(&key)
         })
         .await;
@@ -52,7 +73,7 @@ async fn a_row_by_its_key_says_what_it_depends_on() {
         assert_eq!(tags, ["t", "u", "t:book:*", "t:book:7", "t:book"], "{world}");
         assert!(local(&world, explained.key.as_slice())[0].starts_with("row:book:7@"), "{world}");
         book::Entity::cached_by_id(7, &world.db).await.unwrap();
-        crate::support::eventually("the entry is there", std::time::Duration::from_secs(10), async || {
+        crate::support::eventually("the entry is there", Duration::from_secs(10), async || {
             world.cache().keys(1000).await.unwrap().contains(explained.key.as_ref().unwrap())
         })
         .await;
@@ -93,5 +114,88 @@ async fn a_write_says_what_it_purges() {
         let nothing = of(&world, "SELECT 1");
         assert!(nothing.purges.is_empty() && nothing.bypass.is_some(), "{world}: {nothing}");
         println!("{delete}\n{insert}");
+    }
+}
+
+// feature D9
+#[tokio::test]
+async fn a_select_as_text_says_what_it_depends_on_and_how_long_it_lives() {
+    for world in World::all().await {
+        let backend = world.plain().get_database_backend();
+        world.db.learn_schema().await.unwrap();
+        for list in [
+            book::Entity::find().filter(book::Column::ShelfId.eq(3)),
+            book::Entity::find().filter(book::Column::Stock.gt(3)),
+        ] {
+            let by_text = world.cache().explain(&list.build(backend));
+            let read = list.into_json().cached().explain(&world.db).await;
+            assert_eq!(
+                (by_text.bypass.as_deref(), by_text.key.as_deref()),
+                (None, None),
+                "{world}: {by_text}"
+            );
+            assert_eq!(by_text.tags, read.tags, "{world}");
+            assert!(by_text.tags.len() >= 3, "{world}: {by_text}");
+            assert_eq!((by_text.ttl, read.ttl), (Some(Duration::from_secs(600)), by_text.ttl), "{world}");
+            assert!(by_text.to_string().contains("depends on"), "{world}: {by_text}");
+        }
+    }
+}
+
+// feature D9
+#[tokio::test]
+async fn what_is_never_stored_says_why_also_as_text() {
+    for world in World::on_each_store().await {
+        let text = secret::Entity::find().build(DbBackend::Sqlite);
+        let skipped = world.cache().explain(&text);
+        assert_eq!(skipped.bypass.as_deref(), Some("the entity is declared skip"), "{skipped}");
+        assert!(skipped.tags.is_empty() && skipped.ttl.is_none(), "{skipped}");
+        assert!(skipped.to_string().contains("cached: no"), "{skipped}");
+        let off = builder(world.store, &world.namespace).unwrap().enabled(false).build().await.unwrap();
+        let read = off.explain(&statement(&world, "SELECT id FROM book"));
+        assert_eq!(read.bypass.as_deref(), Some("the cache is switched off"), "{read}");
+        let db = world.plain().clone().cached_by(off);
+        let same = book::Entity::find().into_tuple::<(i64,)>().cached().explain(&db).await;
+        assert_eq!(same.bypass, read.bypass, "{same}");
+        let write = world.cache().explain(&statement(&world, "DELETE FROM book"));
+        assert_eq!(write.bypass.as_deref(), Some("it is not a select"), "{write}");
+    }
+}
+
+// feature D9
+#[tokio::test]
+async fn joins_and_selectors_say_what_they_depend_on_and_under_which_key() {
+    for world in World::all().await {
+        let db = &world.db;
+        let pairs = || book::Entity::find().find_also_related(publisher::Entity).cached();
+        let families = || publisher::Entity::find().find_with_related(book::Entity).cached();
+        let titles = || {
+            let columns = book::Entity::find().select_only().column(book::Column::Title);
+            columns
+                .filter(book::Column::ShelfId.eq(3))
+                .into_tuple::<(String,)>()
+                .cached()
+                .ttl(Duration::from_secs(9))
+        };
+        let explained = [pairs().explain(db).await, families().explain(db).await, titles().explain(db).await];
+        pairs().all(db).await.unwrap();
+        families().all(db).await.unwrap();
+        titles().all(db).await.unwrap();
+        for explained in &explained[..2] {
+            let tags = local(&world, &explained.tags);
+            for tag in ["t:book", "t:publisher"] {
+                assert!(tags.contains(&tag.to_owned()), "{world}: {explained}");
+            }
+        }
+        assert!(local(&world, &explained[2].tags).contains(&"i:book:shelf_id=3".to_owned()), "{world}");
+        assert_eq!(explained[2].ttl, Some(Duration::from_secs(9)), "{world}");
+        for explained in explained {
+            assert_eq!(explained.bypass, None, "{world}");
+            let key = explained.key.unwrap();
+            crate::support::eventually("the entry is there", Duration::from_secs(10), async || {
+                world.cache().keys(1000).await.unwrap().contains(&key)
+            })
+            .await;
+        }
     }
 }

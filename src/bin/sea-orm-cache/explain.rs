@@ -23,7 +23,9 @@ pub async fn run(connection: &Connection, question: Explain, output: &mut Output
     }
     // A cache in this process, which is asked for its opinion only.
     let cache = Cache::builder().namespace(server::namespace(connection)).build().await?;
-    let explanation = cache.explain(&Statement::from_string(question.backend.into(), sql));
+    let mut explanation = cache.explain(&Statement::from_string(question.backend.into(), sql));
+    // How long answers live is for the application to say.
+    explanation.ttl = None;
     output.answer(&document(&explanation), |output| {
         explanation.to_string().lines().try_for_each(|line| output.line(line))?;
         output.line(format!("note: {UNKNOWN}"))
@@ -43,6 +45,7 @@ fn document(explanation: &Explanation) -> Value {
         "writes": writes.collect::<Vec<_>>(),
         "cacheable": explanation.kind == "read" && explanation.bypass.is_none(),
         "why_not": explanation.bypass,
+        "depends_on": explanation.tags,
         "purges": explanation.purges,
         "purges_unless_labelled": explanation.purges_unless_labelled,
         "purges_everything": explanation.purges_everything,
