@@ -125,6 +125,7 @@ impl Cache {
             memo: Memo::new(MEMO_BYTES, Arc::new(pure_functions)),
             loaders: crate::warmup::Loaders::default(),
             schema: RwLock::default(),
+            schema_changes: Arc::default(),
             rows: RwLock::default(),
             config,
         };

@@ -3,7 +3,7 @@
 use std::{
     any::TypeId,
     collections::HashMap,
-    sync::{Arc, RwLock},
+    sync::{Arc, RwLock, atomic::AtomicU64},
 };
 
 use super::names::{stem, stem_of_pattern};
@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     /// As a connection learned it last; for explanations only.
     // A std lock: held for a clone of an Arc, never across an await.
     pub(crate) schema: RwLock<Arc<Schema>>,
+    /// Counts what may have changed the schema, through whichever connection.
+    pub(crate) schema_changes: Arc<AtomicU64>,
     // A std lock: held for a map look-up, never across an await.
     pub(super) rows: RwLock<HashMap<TypeId, Arc<Rows>, quick_cache::DefaultHashBuilder>>,
 }

@@ -170,7 +170,7 @@ impl CachedConnection {
     /// their names only.
     #[must_use]
     pub fn new(inner: DatabaseConnection, cache: Cache) -> Self {
-        let schema = Arc::new(SchemaWatch::new(cache.inner.clone()));
+        let schema = Arc::new(SchemaWatch::new(cache.inner.clone(), cache.inner.schema_changes.clone()));
         Self { inner, cache, schema, proven: Arc::default(), session: None, primary: None }
     }
 
@@ -206,8 +206,8 @@ impl CachedConnection {
     }
 
     /// Asks the database's catalogue now. It is asked by itself before the first write or cached
-    /// read, after DDL through this connection, and again in the background when what is known is
-    /// older than five minutes; call this after a migration by other means, or to see at start-up
+    /// read, after DDL through any connection of this cache, and again in the background when what is known is
+    /// older than five minutes; call this after a migration by other means, or at start-up to see
     /// which tables have triggers that nobody declared.
     ///
     /// # Errors

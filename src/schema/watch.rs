@@ -37,8 +37,9 @@ pub enum Knowledge {
 pub(crate) struct SchemaWatch {
     // A std lock: held for a clone of an Arc, never across an await.
     state: RwLock<State>,
-    /// Counts what may have changed the schema.
-    changes: AtomicU64,
+    /// Counts what may have changed the schema. All connections of a cache share it: what one of them
+    /// changes, the others have to learn too.
+    changes: Arc<AtomicU64>,
     /// One learns, the others wait.
     learning: tokio::sync::Mutex<()>,
     refreshing: AtomicBool,
@@ -86,10 +87,10 @@ struct Known {
 }
 
 impl SchemaWatch {
-    pub(crate) fn new(surroundings: Arc<dyn Surroundings>) -> Self {
+    pub(crate) fn new(surroundings: Arc<dyn Surroundings>, changes: Arc<AtomicU64>) -> Self {
         Self {
             state: RwLock::default(),
-            changes: AtomicU64::new(0),
+            changes,
             learning: tokio::sync::Mutex::new(()),
             refreshing: AtomicBool::new(false),
             loads_elsewhere: AtomicBool::new(false),
