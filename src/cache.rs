@@ -18,14 +18,14 @@ use tokio::runtime::Handle;
 pub(crate) use self::names::{matches_pattern, stem};
 pub(crate) use self::{
     inner::{Inner, Rows},
-    names::bare_name,
+    names::{bare_name, is_pattern_that_works},
     own::{comes_back, encode_own},
 };
 pub use own::EntryOptions;
 
 use crate::{
     CacheBuilder, CacheConfig, CacheError,
-    entity::{EntityDescriptor, Registry, TableRule},
+    entity::{EntityDescriptor, KeyClass, Registry, TableRule},
     freshness::{Freshness, Packing, PurgeQueue, Reading, Writing},
     keys::Keyspace,
     near::{Near, Reach},
@@ -144,11 +144,45 @@ impl Cache {
         }
     }
 
+    /// A `*` that stands for nothing would purge nothing, and nobody would notice.
+    pub(crate) fn refuse_patterns_that_purge_nothing(
+        &self,
+        rules: &[(String, TableRule)],
+    ) -> Result<(), CacheError> {
+        let entities = self.inner.registry.entities();
+        let declared = entities.iter().map(|entity| (entity.table, &entity.policy.rule));
+        let rules = rules.iter().map(|(table, rule)| (&**table, rule));
+        let bad =
+            |(table, rule): (&str, &TableRule)| Some((table.to_owned(), rule.bad_pattern()?.to_owned()));
+        match declared.chain(rules).find_map(bad) {
+            None => Ok(()),
+            Some((table, tag)) => Err(CacheError::Config(format!(
+                "what writes to the table {table:?} purge: {tag:?}: `*` can only stand for all names behind a \
+                 colon, at the end: `purges(\"analytics:*\")`"
+            ))),
+        }
+    }
+
+    /// Says once which declared index columns narrow nothing.
+    pub(crate) fn warn_of_useless_index_columns(&self) {
+        for entity in self.inner.registry.entities() {
+            for column in entity.index.iter().filter(|column| column.class == KeyClass::Opaque) {
+                tracing::warn!(
+                    table = entity.table,
+                    column = column.name,
+                    "an index column of this type narrows nothing: lists by it depend on the whole table \
+                     (integers, text, UUIDs and booleans can be used)"
+                );
+            }
+        }
+    }
+
     /// How this cache behaves.
     #[must_use]
     pub fn config(&self) -> &CacheConfig {
         &self.inner.config
     }
+
     /// Up to `limit` keys of the namespace, in order: entries and tags. An operator's tool, like
     /// [`invalidate_pattern`](Self::invalidate_pattern).
     ///

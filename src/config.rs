@@ -506,6 +506,8 @@ impl CacheBuilder {
         let cache =
             Cache::assemble(self.config, store, runtime, self.entities, &self.rules, self.pure_functions);
         cache.refuse_what_cannot_be_encrypted()?;
+        cache.refuse_patterns_that_purge_nothing(&self.rules)?;
+        cache.warn_of_useless_index_columns();
         Ok(cache)
     }
 }

@@ -60,15 +60,15 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `refresh_early`, `refresh_early = 1.5` | what is read often is loaded anew before its time is over, in the background; the number says how eagerly | alone, or a number above 0 |
 /// | `namespace = "catalog"` | groups the entity's entries, to invalidate them together | letters, digits, `_` and `-` |
 /// | `tags("publisher:{publisher_id}")` | user tags that entries made of this entity's rows carry | any text; `{field}` stands for a field's value, `{{` and `}}` for braces |
-/// | `index("shelf_id")` | fields by which lists are read: a list that pins one depends on the rows with that value, not on the whole table | fields with a column |
+/// | `index("shelf_id")` | fields by which lists are read: a list that pins one depends on the rows with that value, not on the whole table | fields with a column; integers, text, UUIDs and booleans: others narrow nothing, and a warning says so |
 /// | `purges("report", "analytics:*")` | user tags that any write to this entity's table purges; `analytics:*` is every tag and own entry whose name begins with `analytics:` | fixed names |
 /// | `purges_on_insert("report")`, `purges_on_update(...)`, `purges_on_delete(...)` | the same for writes of one kind | fixed names |
 /// | `precise`, `precise = 500` | an UPDATE or DELETE that does not name its rows by key is preceded by a select of the rows that it will touch, up to this many (1000), so that it purges these alone | a number above 0 |
-/// | `also_writes("audit_log")` | tables that the triggers of this table write | bare names |
+/// | `also_writes("audit_log")` | tables that the triggers of this table write, purged as a whole with every write; if triggers change this table's own rows beyond what the statement says (an index column, other rows), name the table itself too | bare names |
 /// | `write_through` | a row that an INSERT or UPDATE returns is stored once it is committed, so that the next read by its key is a hit | |
 /// | `compress_above = 4096` | payloads of more bytes are compressed, if that makes them smaller (the cache's setting) | a number above 0 |
 /// | `encrypted` | everything made of this entity's rows is encrypted in the store | |
-/// | `harmless_triggers` | the triggers of this table write nothing that a cached read shows | |
+/// | `harmless_triggers` | the triggers of this table write no other table and no other row, and of the row that is written neither the primary key nor an index column; other columns of it they may set (`updated_at`) | |
 /// | `warmup` | load all rows at start-up | |
 /// | `warmup(limit = 1000, batch = 200, order = "title desc")` | load at most `limit` rows, `batch` rows per query, in this order (by primary key if not given) | numbers above 0; one field, with `asc` or `desc` |
 /// | `skip` | never cache this entity; its writes still purge what depends on its table | alone or with what its writes set off |

@@ -10,6 +10,14 @@ pub(super) fn stem_of_pattern(tag: &str) -> Option<&str> {
     tag.strip_suffix(":*").map(|rest| stem(rest).unwrap_or(rest))
 }
 
+/// Is it a name without a `*`, or all names behind a colon (`report:*`)? The derive refuses others too.
+pub(crate) fn is_pattern_that_works(tag: &str) -> bool {
+    match tag.strip_suffix(":*") {
+        Some(stem) => !stem.is_empty() && !stem.contains('*'),
+        None => !tag.contains('*'),
+    }
+}
+
 /// A table's name as tags know it: lower case, without the schema.
 pub(crate) fn bare_name(table: &str) -> String {
     table.rsplit('.').next().unwrap_or(table).trim_matches(['"', '`', '[', ']']).to_lowercase()

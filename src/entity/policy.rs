@@ -4,6 +4,8 @@ use std::{fmt::Write as _, time::Duration};
 
 use sea_orm::EntityTrait;
 
+use crate::cache::{bare_name, is_pattern_that_works};
+
 /// A named time to live, so that an application tunes four numbers instead of forty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TtlClass {
@@ -98,7 +100,8 @@ impl TableRule {
     }
 
     /// A tag of the application's own that any write to the table purges. `"analytics:*"` stands for
-    /// every tag and every own entry whose name begins with `analytics:`.
+    /// every tag and every own entry whose name begins with `analytics:`. A `*` elsewhere is an error when the
+    /// cache is built.
     #[must_use]
     pub fn purges(mut self, tag: impl Into<String>) -> Self {
         self.purges.push((None, tag.into().into()));
@@ -112,19 +115,30 @@ impl TableRule {
         self
     }
 
-    /// The table's triggers write this table. It is purged as a whole with every write.
+    /// The triggers of the rule's table write the table that is named here, with its schema or without. The
+    /// named table is purged as a whole with every write to the rule's.
+    ///
+    /// Who declares anything vouches for the rule's table too: of the rows that a statement writes its
+    /// triggers change neither the primary key nor an index column, and no other rows of the table at all.
+    /// **If they do, name the table itself as well**: then all of it is purged with every write.
     #[must_use]
     pub fn also_writes(mut self, table: impl AsRef<str>) -> Self {
-        self.also_writes.get_or_insert_default().push(table.as_ref().to_lowercase().into());
+        self.also_writes.get_or_insert_default().push(bare_name(table.as_ref()).into());
         self
     }
 
-    /// The table's triggers write no table, and change nothing in its own index columns: they are
-    /// no reason for a warning.
+    /// The table's triggers write no other table and no other row, and of the row that is written neither the
+    /// primary key nor an index column. Other columns of that row they may set (`updated_at`): what shows the
+    /// row is purged in any case. There is no warning then.
     #[must_use]
     pub fn harmless_triggers(mut self) -> Self {
         self.also_writes.get_or_insert_default();
         self
+    }
+
+    /// The first of its tags with a `*` that stands for nothing.
+    pub(crate) fn bad_pattern(&self) -> Option<&str> {
+        self.purges.iter().map(|(_, tag)| &**tag).find(|tag| !is_pattern_that_works(tag))
     }
 
     pub(crate) fn include(&mut self, other: &Self) {
@@ -226,7 +240,9 @@ impl EntityPolicy {
     /// (the column is changed, the row deleted, or the database does not return it), it is read
     /// first, in the same transaction.
     ///
-    /// Integers, text, UUIDs and booleans; a column of another type narrows nothing.
+    /// Integers, text, UUIDs and booleans. A column of another type (a date, a float, a decimal) narrows
+    /// nothing: its lists depend on the whole table, and a warning says so when the cache is built. Nor does
+    /// one of a PostgreSQL enum.
     #[must_use]
     pub fn index(mut self, column: &'static str) -> Self {
         self.index.push(column);
@@ -247,14 +263,16 @@ impl EntityPolicy {
         self
     }
 
-    /// A table that the triggers of this entity's table write.
+    /// A table that the triggers of this entity's table write. If they change the entity's own table beyond
+    /// what the statement says, name that too; see [`TableRule::also_writes`].
     #[must_use]
     pub fn also_writes(mut self, table: &'static str) -> Self {
         self.rule = self.rule.also_writes(table);
         self
     }
 
-    /// The triggers of this entity's table write nothing that a cached read could show.
+    /// The triggers of this entity's table write no other table and no other row, and neither the primary key
+    /// nor an index column of the row that is written; see [`TableRule::harmless_triggers`].
     #[must_use]
     pub fn harmless_triggers(mut self) -> Self {
         self.rule = self.rule.harmless_triggers();

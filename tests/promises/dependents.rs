@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sea_orm::{ActiveValue::Set, entity::prelude::*};
-use sea_orm_cache::{CachedBy, CachedConnection, EntryOptions, TableRule, WriteKind};
+use sea_orm_cache::{Cache, CachedBy, CachedConnection, EntryOptions, TableRule, WriteKind};
 
 use crate::{
     entity::shelf,
@@ -105,5 +105,19 @@ async fn each_kind_of_write_has_its_own_dependents() {
         assert_eq!(gone(&db).await, ["opened", "relabelled"], "{store:?}");
         execute("DELETE FROM shelf WHERE id = 4711").await;
         assert!(gone(&db).await.is_empty(), "{store:?}: of no row");
+    }
+}
+
+#[tokio::test]
+async fn a_pattern_that_would_purge_nothing_is_refused() {
+    for bad in ["*", "ana*", "ana:*:x", ":*", "a*b:*"] {
+        for rule in [TableRule::new().purges(bad), TableRule::new().purges_on(WriteKind::Update, bad)] {
+            let refused = Cache::builder().table("shelf", rule).build().await;
+            let error = refused.expect_err(bad).to_string();
+            assert!(error.contains(&format!("{bad:?}")) && error.contains("shelf"), "{error}");
+        }
+    }
+    for good in ["report", "analytics:*", "analytics:2024:*"] {
+        Cache::builder().table("shelf", TableRule::new().purges(good)).build().await.unwrap();
     }
 }

@@ -30,7 +30,7 @@ pub struct SchemaReport {
 }
 
 impl SchemaReport {
-    /// Says at start-up what the owner of the schema should know.
+    /// Says what the owner of the schema should know, the first time and when it is another than before.
     pub(super) fn log(&self) {
         tracing::debug!(
             foreign_keys = self.foreign_keys,

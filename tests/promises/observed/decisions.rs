@@ -47,3 +47,40 @@ async fn each_decision_is_a_line_of_the_log_without_keys_or_rows() {
         assert!(!line.contains(SECRET) && !line.contains(&world.namespace), "{line}");
     }
 }
+
+/// Readings, by columns that no tag can name a value of.
+mod reading {
+    use sea_orm::entity::prelude::*;
+    use sea_orm_cache::{CacheEntity, EntityPolicy};
+
+    #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+    #[sea_orm(table_name = "reading")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i64,
+        pub degrees: f64,
+        pub station: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+
+    impl CacheEntity for Entity {
+        fn cache_policy() -> EntityPolicy {
+            EntityPolicy::new().index("degrees").index("station")
+        }
+    }
+}
+
+// feature D10
+#[tokio::test(flavor = "current_thread")]
+async fn an_index_column_that_narrows_nothing_is_named_when_the_cache_is_built() {
+    let (log, _listening) = Log::listen();
+    Cache::builder().entity::<reading::Entity>().build().await.unwrap();
+    let lines = log.take();
+    let named: Vec<_> = lines.iter().filter(|line| line.contains("narrows nothing")).collect();
+    assert_eq!(named.len(), 1, "{lines:?}");
+    assert!(named[0].contains("WARN") && named[0].contains("degrees"), "{named:?}");
+}

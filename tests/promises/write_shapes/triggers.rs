@@ -81,17 +81,64 @@ async fn a_trigger_that_nobody_declared_is_named_and_what_it_writes_can_be_inval
 async fn a_declared_trigger_purges_what_it_writes_and_no_more() {
     for mut world in World::all().await {
         counted_books(&world).await;
-        let rule = TableRule::new().also_writes("tally");
-        let cache =
-            builder(world.store, &world.namespace).unwrap().table("book", rule).build().await.unwrap();
-        world.db = world.plain().clone().cached_by(cache);
-        let report = world.db.learn_schema().await.unwrap();
-        assert!(report.undeclared_triggers.is_empty(), "{world}");
+        declare(&mut world, "book", TableRule::new().also_writes("tally")).await;
         let asked = Asked::new(&world, questions()).await;
         let raw = "UPDATE book SET stock = stock + 1 WHERE id = 1";
         asked.after("a write as text", &COUNTED, send(&world, raw)).await;
         let purged = asked.after("a write by key", &COUNTED, retitled(1, "new").update(&world.db)).await;
         assert_eq!(purged, COUNTED, "{world}");
+    }
+}
+
+/// With a cache that knows what the table's triggers write.
+async fn declare(world: &mut World, table: &str, rule: TableRule) {
+    let builder = builder(world.store, &world.namespace).unwrap();
+    world.db = world.plain().clone().cached_by(builder.table(table, rule).build().await.unwrap());
+    let report = world.db.learn_schema().await.unwrap();
+    assert!(report.undeclared_triggers.is_empty(), "{world}");
+}
+
+// case D16
+#[tokio::test]
+async fn a_declared_table_may_be_named_with_its_schema() {
+    for mut world in World::all().await {
+        counted_books(&world).await;
+        declare(&mut world, "shop.Book", TableRule::new().also_writes("shop.\"Tally\"")).await;
+        let asked = Asked::new(&world, questions()).await;
+        let purged = asked.after("a write by key", &COUNTED, retitled(1, "new").update(&world.db)).await;
+        assert_eq!(purged, COUNTED, "{world}");
+    }
+}
+
+// case D16
+#[tokio::test]
+async fn a_trigger_that_moves_its_row_is_declared_to_write_its_own_table() {
+    for mut world in World::all().await {
+        let moves = match world.database.backend() {
+            Backend::Postgres => {
+                let function = "CREATE FUNCTION move_book() RETURNS trigger LANGUAGE plpgsql AS \
+                                $$ BEGIN NEW.shelf_id := 3; RETURN NEW; END $$";
+                world.database.execute(function).await;
+                "CREATE TRIGGER moves BEFORE UPDATE ON book FOR EACH ROW EXECUTE FUNCTION move_book()"
+            }
+            Backend::MariaDb => {
+                "CREATE TRIGGER moves BEFORE UPDATE ON book FOR EACH ROW SET NEW.shelf_id = 3"
+            }
+            Backend::Sqlite => {
+                "CREATE TRIGGER moves AFTER UPDATE OF title ON book BEGIN \
+                 UPDATE book SET shelf_id = 3 WHERE id = NEW.id; END"
+            }
+        };
+        world.database.execute(moves).await;
+        declare(&mut world, "book", TableRule::new().also_writes("book")).await;
+        let questions = vec![
+            question!("book 1", book::Entity::find_by_id(1), one),
+            question!("shelf 2", book::Entity::find().filter(book::Column::ShelfId.eq(2)), count),
+            question!("shelf 3", book::Entity::find().filter(book::Column::ShelfId.eq(3)), count),
+        ];
+        let asked = Asked::new(&world, questions).await;
+        let all = ["book 1", "shelf 2", "shelf 3"];
+        asked.after("a write by key", &all, retitled(1, "new").update(&world.db)).await;
     }
 }
 
