@@ -112,8 +112,10 @@ impl Plan {
         };
         let [write] = &analysis.writes[..] else { return false };
         let keeps_rows = matches!(write.verb, Verb::Insert | Verb::Update | Verb::Upsert);
-        // Triggers may change the row after it was returned.
-        let as_returned = analysis.returning && keeps_rows && schema.is_plain(&write.table.fold());
+        // Triggers may change the row after it was returned, also those of which somebody has said what else
+        // they write.
+        let has_no_triggers = schema.is_plain(&write.table.fold()) && policy.rule.also_writes.is_none();
+        let as_returned = analysis.returning && keeps_rows && has_no_triggers;
         as_returned && policy.entities.iter().any(|entity| entity.new_row.is_some())
     }
 

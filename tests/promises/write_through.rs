@@ -11,7 +11,7 @@ use std::{
 use sea_orm::{
     ConnectionTrait, FromQueryResult, IntoActiveModel, Statement, TransactionTrait, entity::prelude::*,
 };
-use sea_orm_cache::{CachedBy, CachedConnection, CachedEntity, Consistency};
+use sea_orm_cache::{CachedBy, CachedConnection, CachedEntity, Consistency, TableRule};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -272,5 +272,36 @@ async fn what_an_expression_returned_under_a_columns_name_is_not_stored() {
         let truth = through::Entity::find_by_id(3).one(world.plain()).await.unwrap();
         assert_eq!(read(&db, 3).await, truth, "{world}");
         assert_eq!(warm(&db, 3).await, truth, "{world}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_a_trigger_changes_after_it_was_returned_is_not_stored() {
+    for (world, _) in shops().await {
+        let change = "UPDATE book SET stock = 77 WHERE id = NEW.id";
+        let trigger = match world.database.backend() {
+            Backend::Postgres => {
+                let function = format!(
+                    "CREATE FUNCTION restock() RETURNS trigger LANGUAGE plpgsql AS \
+                     $$ BEGIN {change}; RETURN NULL; END $$"
+                );
+                world.database.execute(&function).await;
+                "CREATE TRIGGER restocks AFTER UPDATE OF title ON book FOR EACH ROW EXECUTE FUNCTION restock()"
+                    .to_owned()
+            }
+            _ => format!("CREATE TRIGGER restocks AFTER UPDATE OF title ON book BEGIN {change}; END"),
+        };
+        world.database.execute(&trigger).await;
+        // Of the row that is written it sets another column, which is no harm but to who stores what came back.
+        for (id, rule) in
+            [(1, TableRule::new().harmless_triggers()), (2, TableRule::new().also_writes("book"))]
+        {
+            let cache = builder(world.store, &world.namespace).unwrap();
+            let cache = cache.entity::<through::Entity>().table("book", rule).build().await.unwrap();
+            let db = world.database.another_connection().await.cached_by(cache);
+            assert_eq!(warm(&db, id).await.unwrap().stock, 5, "{world}");
+            retitled(id, "new").update(&db).await.unwrap();
+            assert_eq!(read(&db, id).await.unwrap().stock, 77, "{world}: {id}");
+        }
     }
 }
