@@ -38,6 +38,8 @@ impl Scan<'_> {
             }
             Tok::Var => self.found.refuse(Uncacheable::Session(t.text(at).into())),
             Tok::Str | Tok::OddStr => self.literal(at),
+            // SQLite takes a name in double quotes that no column has for a literal.
+            Tok::Quoted if at < self.dates_until => self.literal(at),
             _ => (),
         }
         Ok(at + 1)
@@ -55,8 +57,9 @@ impl Scan<'_> {
                 }
             }
             Dialect::Sqlite if text.len() < 16 => {
-                let word = text.trim_matches(['\'', ' ']);
-                let clock = ["now", "localtime", "utc"];
+                let word = text.trim_matches(['\'', '"', ' ']);
+                // Without a time before it, a modifier for fractions of a second is one of the time that is now.
+                let clock = ["now", "localtime", "utc", "subsec", "subsecond"];
                 self.clock_literal |= clock.iter().any(|c| word.eq_ignore_ascii_case(c));
             }
             _ => (),
@@ -189,6 +192,15 @@ impl Scan<'_> {
             self.unknown_function(name);
             return Ok(());
         };
+        if bare && t.tok(name.last) == Tok::Word {
+            if function::is_reserved_word(self.dialect(), lower) || self.is_in_its_syntax(name.last, lower) {
+                self.excuse_from(lower, open);
+                return Ok(());
+            }
+        } else if self.quotes_change(name.last, lower) {
+            self.unknown_function(name);
+            return Ok(());
+        }
         if !bare {
             let catalog = name.first + 2 == name.last && self.dialect() == Dialect::Postgres;
             if !(catalog && t.ident(name.first).eq_ignore_ascii_case("pg_catalog")) {
@@ -196,10 +208,7 @@ impl Scan<'_> {
                 return Ok(());
             }
         }
-        if function::takes_from(lower) {
-            let close = t.mate(open);
-            self.excused.extend(t.find_kw(open + 1, close, Kw::From));
-        }
+        self.excuse_from(lower, open);
         match function::class(self.dialect(), lower) {
             Class::Pure => (),
             Class::Clock => self.clock_function(lower, open),
@@ -208,6 +217,26 @@ impl Scan<'_> {
             Class::Unknown => self.unknown_function(name),
         }
         Ok(())
+    }
+
+    /// Notes the `FROM` that some functions have among their arguments.
+    fn excuse_from(&mut self, lower: &str, open: usize) {
+        if function::takes_from(lower) {
+            let close = self.tokens.mate(open);
+            self.excused.extend(self.tokens.find_kw(open + 1, close, Kw::From));
+        }
+    }
+
+    /// In quotes the name may be that of another function: PostgreSQL tells capitals apart there, and to
+    /// MySQL many of its own functions are words of syntax, which they no longer are.
+    fn quotes_change(&self, at: usize, lower: &str) -> bool {
+        let t = self.tokens;
+        t.tok(at) != Tok::Word
+            && match self.dialect() {
+                Dialect::Postgres => t.ident(at) != lower,
+                Dialect::MySql => true,
+                Dialect::Sqlite => false,
+            }
     }
 
     /// The user says that this function is pure.

@@ -31,7 +31,7 @@ pub(super) enum Tok {
     /// `(` or `[`; `link` is the token that closes it.
     Open,
     OpenBracket,
-    /// `)` or `]`.
+    /// `)` or `]`; `link` is the token that it closes.
     Close,
     Eq,
     Minus,

@@ -23,7 +23,8 @@
 //! `scan` splits statements and puts the parts together. `query` and `from` walk selects, `insert`
 //! and `write` the statements that change rows, `define` those that change tables, `session` the
 //! rest; `expression` walks what stands in all of them, `condition` finds the rows that a `WHERE`
-//! pins, `filter` the text of a condition that a select can use, `function` knows which functions are safe. `memo` remembers answers by text.
+//! pins, `filter` the text of a condition that a select can use, `function` knows which functions are
+//! safe, `position` where words that are not reserved are no functions. `memo` remembers answers by text.
 
 mod analysis;
 mod comment;
@@ -38,6 +39,7 @@ mod keyword;
 mod lexer;
 mod literal;
 mod memo;
+mod position;
 mod query;
 mod scan;
 mod scope;
@@ -71,6 +73,8 @@ mod corpus_test;
 mod differential_test;
 #[cfg(test)]
 mod filter_test;
+#[cfg(test)]
+mod function_test;
 #[cfg(test)]
 mod promises_test;
 #[cfg(test)]

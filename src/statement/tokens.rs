@@ -72,7 +72,7 @@ impl<'a> Tokens<'a> {
         at.checked_sub(1).map_or(Kw::None, |before| self.kw(before))
     }
 
-    /// The closing token of the group that opens here.
+    /// The other end of the group that opens or closes here.
     pub fn mate(&self, at: usize) -> usize {
         self.get(at).link as usize
     }
@@ -261,6 +261,7 @@ fn link_parentheses(text: &[u8], list: &mut [Token]) -> Result<(), LexError> {
                     return Err("parentheses that do not match");
                 }
                 list[mate].link = at as u32;
+                list[at].link = mate as u32;
             }
             Tok::Semicolon if !open.is_empty() => return Err("a statement ends in parentheses"),
             _ => (),
