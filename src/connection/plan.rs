@@ -6,7 +6,7 @@ use sea_orm::{DbBackend, QueryResult, Value};
 
 use super::{
     descent::{Descent, Route},
-    effects::{WriteSet, changes_schema, commits_as_text, rolls_back_as_text, writes_rows},
+    effects::{WriteSet, change_of, changes_schema, commits_as_text, rolls_back_as_text, writes_rows},
     images::{Image, Images},
     preselect::PreSelect,
     touched::{Touched, primary_key},
@@ -112,10 +112,14 @@ impl Plan {
         };
         let [write] = &analysis.writes[..] else { return false };
         let keeps_rows = matches!(write.verb, Verb::Insert | Verb::Update | Verb::Upsert);
+        let folded = write.table.fold();
         // Triggers may change the row after it was returned, also those of which somebody has said what else
-        // they write.
-        let has_no_triggers = schema.is_plain(&write.table.fold()) && policy.rule.also_writes.is_none();
-        let as_returned = analysis.returning && keeps_rows && has_no_triggers;
+        // they write; and so may a foreign key by which it refers to itself, or its likes to it.
+        let has_no_triggers = schema.is_plain(&folded) && policy.rule.also_writes.is_none();
+        let comes_back = || {
+            !schema.stands_alone(&folded) && schema.reach(&folded, change_of(write), |_| [""; 0]).comes_back
+        };
+        let as_returned = analysis.returning && keeps_rows && has_no_triggers && !comes_back();
         as_returned && policy.entities.iter().any(|entity| entity.new_row.is_some())
     }
 

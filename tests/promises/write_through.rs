@@ -305,3 +305,41 @@ async fn a_row_that_a_trigger_changes_after_it_was_returned_is_not_stored() {
         }
     }
 }
+
+/// Rows that may hang on themselves.
+mod knot {
+    use sea_orm::entity::prelude::*;
+    use sea_orm_cache::CacheEntity;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, CacheEntity)]
+    #[sea_orm(table_name = "knot")]
+    #[cache(write_through)]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub id: i64,
+        pub up: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+#[tokio::test]
+async fn a_row_that_a_foreign_key_changes_after_it_was_returned_is_not_stored() {
+    for (world, _) in shops().await {
+        let table =
+            "CREATE TABLE knot (id BIGINT PRIMARY KEY, up BIGINT REFERENCES knot (id) ON UPDATE CASCADE)";
+        world.database.execute(table).await;
+        world.database.execute("INSERT INTO knot (id, up) VALUES (1, 1)").await;
+        // Somebody looks for the new key, so that its row would be worth keeping.
+        assert_eq!(knot::Entity::cached_by_id(9, &world.db).await.unwrap(), None);
+        let sql = "UPDATE knot SET id = 9 WHERE id = 1 RETURNING id, up";
+        let statement = Statement::from_string(world.plain().get_database_backend(), sql);
+        world.db.query_all_raw(statement).await.unwrap();
+        let truth = knot::Entity::find_by_id(9).one(world.plain()).await.unwrap();
+        assert_eq!(truth, Some(knot::Model { id: 9, up: Some(9) }), "{world}");
+        assert_eq!(knot::Entity::cached_by_id(9, &world.db).await.unwrap(), truth, "{world}");
+    }
+}
