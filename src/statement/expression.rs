@@ -7,7 +7,7 @@ use super::analysis::{Dialect, Uncacheable};
 use super::function::{self, Class};
 use super::keyword::Kw;
 use super::lexer::{NO_LINK, Tok};
-use super::scan::{Env, Scan, Task, unexpected};
+use super::scan::{Env, Scan, Task, analyse_with, unexpected};
 use super::tokens::{Name, Walk};
 
 impl Scan<'_> {
@@ -209,6 +209,10 @@ impl Scan<'_> {
             }
         }
         self.excuse_from(lower, open);
+        if function::runs_its_argument(self.dialect(), lower) && self.is_read_only_text(open + 1) {
+            self.found.refuse(Uncacheable::Volatile(lower.into()));
+            return Ok(());
+        }
         match function::class(self.dialect(), lower) {
             Class::Pure => (),
             Class::Clock => self.clock_function(lower, open),
@@ -217,6 +221,15 @@ impl Scan<'_> {
             Class::Unknown => self.unknown_function(name),
         }
         Ok(())
+    }
+
+    /// The argument here is a literal, and a query that writes nothing.
+    fn is_read_only_text(&self, at: usize) -> bool {
+        let t = self.tokens;
+        // Quotes inside quotes are doubled, so this does not go deep.
+        t.tok(at) == Tok::Str
+            && matches!(t.tok(at + 1), Tok::Comma | Tok::Close)
+            && analyse_with(self.dialect(), &t.ident(at), self.pure).is_read_only()
     }
 
     /// Notes the `FROM` that some functions have among their arguments.

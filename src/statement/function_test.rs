@@ -96,3 +96,23 @@ fn words_that_mean_now_to_sqlite_are_found_alone_and_in_double_quotes() {
     }
     assert_eq!(asked(Dialect::Sqlite, "date(\"at\"), \"now\"").cacheable, Ok(()));
 }
+
+#[test]
+fn a_function_that_runs_a_text_may_write_unless_the_text_is_there_and_does_not() {
+    for (call, reads_only) in [
+        ("query_to_xml('SELECT 1 FROM t', true, false, '')", true),
+        ("query_to_xml('SELECT touch()', true, false, '')", false),
+        (
+            "query_to_xml('SELECT query_to_xml(''SELECT touch()'', true, false, '''')', true, false, '')",
+            false,
+        ),
+        ("query_to_xml('SELECT ' || 'touch()', true, false, '')", false),
+        ("query_to_xml($1, true, false, '')", false),
+        ("ts_stat('SELECT to_tsvector(touch()::text)')", false),
+        ("table_to_xml('a_view', true, false, '')", false),
+    ] {
+        let answer = analyse(Dialect::Postgres, &format!("SELECT * FROM {call}"));
+        assert_eq!(answer.is_read_only(), reads_only, "{call}");
+        assert!(answer.cacheable.is_err(), "{call}");
+    }
+}
