@@ -305,7 +305,11 @@ pub(super) fn writes_rows(write: &Write) -> bool {
 
 /// Neither writes nor bounds a transaction.
 pub(super) fn is_quiet(analysis: &Analysis) -> bool {
-    analysis.is_read_only() && analysis.transaction.is_empty() && !analysis.implicit_commit
+    // Only the catalogue knows whether a function that it calls is the user's own.
+    analysis.is_read_only()
+        && analysis.calls.is_empty()
+        && analysis.transaction.is_empty()
+        && !analysis.implicit_commit
 }
 
 /// Also what is no query and is not understood: a block of code may hold DDL.

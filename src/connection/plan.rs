@@ -204,6 +204,10 @@ impl Inner {
         values: &[Value],
         knowledge: &Knowledge,
     ) -> Option<Plan> {
+        let analysis = match knowledge {
+            Knowledge::Known(schema) => schema.informed(analysis),
+            Knowledge::Unknown => analysis,
+        };
         let as_text = commits_as_text(&analysis);
         let unknown_to_mysql = backend == DbBackend::MySql && analysis.writes_anything;
         let commits = as_text || analysis.implicit_commit || unknown_to_mysql;

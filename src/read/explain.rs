@@ -34,7 +34,7 @@ impl Cache {
     #[must_use]
     pub fn explain(&self, statement: &Statement) -> Explanation {
         let schema = self.inner.schema();
-        let analysis = self.inner.analyse(statement.db_backend, &statement.sql);
+        let analysis = schema.informed(self.inner.analyse(statement.db_backend, &statement.sql));
         let mut explained = self.explain_analysis(statement, &analysis, &schema);
         let options = ReadOptions::default();
         let request = Request { statement, row: None, entity: None, joined: None, options: &options };
@@ -123,6 +123,7 @@ impl Cache {
             Err(_) => self.inner.schema(),
         };
         let analysis = self.inner.analyse(request.statement.db_backend, &request.statement.sql);
+        let analysis = schema.informed(analysis);
         let mut explained = self.explain_analysis(request.statement, &analysis, &schema);
         let entity = request.entity.clone().or_else(|| entity_of(self, &analysis));
         let question = reader.and_then(|reader| reader.question::<C>(request, entity.as_ref(), &analysis));

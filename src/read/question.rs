@@ -12,7 +12,7 @@ use crate::{
     freshness::{Bypass, Early, Grace, Question, Shape, Terms, Wrap},
     keys::KeyHash,
     schema::{Knowledge, Schema, TextEquality},
-    statement::{Analysis, Read},
+    statement::{Analysis, Read, may_mean_now},
     store::{EntryKey, TagKey},
     watched,
 };
@@ -104,6 +104,15 @@ impl<'a> Reader<'a> {
         }
         if let Err(reason) = &analysis.cacheable {
             tracing::debug!(%reason, "a select that cannot be cached goes to the database");
+            return Err(Bypass::Uncacheable);
+        }
+        if let Some(function) = self.schema.own_call(analysis) {
+            tracing::debug!(function, "a select that calls a function of your own goes to the database");
+            return Err(Bypass::Uncacheable);
+        }
+        let mut values = request.statement.values.iter().flat_map(|values| &values.0);
+        if analysis.casts && values.any(may_be_the_time) {
+            tracing::debug!("a select with a bound text that may mean now goes to the database");
             return Err(Bypass::Uncacheable);
         }
         if request.options.ttl.is_some_and(|spec| config.ttl(spec) < Duration::from_millis(1)) {
@@ -219,7 +228,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// What it says is not a function of tables that are known, or must not be stored.
     pub(crate) fn tables_of(&self, analysis: &Analysis) -> Result<Vec<TagKey>, Bypass> {
-        if analysis.cacheable.is_err() || analysis.reads.is_empty() {
+        let own_call = self.schema.own_call(analysis).is_some();
+        if analysis.cacheable.is_err() || analysis.reads.is_empty() || own_call {
             return Err(Bypass::Uncacheable);
         }
         if declared(self.cache, analysis).any(|entity| entity.policy.skip) {
@@ -372,7 +382,7 @@ impl<'a> Reader<'a> {
         };
         let all = behind.iter().map(|table| &**table).chain([folded]);
         for table in all.filter_map(|table| self.schema.table(table)) {
-            if table.foreign {
+            if table.foreign || table.changes_by_itself {
                 return Err(Bypass::Uncacheable);
             }
             if table.row_security && self.session.is_none() {
@@ -476,5 +486,15 @@ pub(super) fn label(entity: Option<&EntityDescriptor>, analysis: &Analysis) -> S
         (Some(entity), _) => entity.table.to_lowercase(),
         (None, Some(read)) => read.table.fold().into_owned(),
         (None, None) => "(none)".to_owned(),
+    }
+}
+
+/// A text, or one within, that PostgreSQL takes for the time if it makes a date of it.
+fn may_be_the_time(value: &Value) -> bool {
+    match value {
+        Value::String(Some(text)) => may_mean_now(text),
+        Value::Bool(_) | Value::Int(_) | Value::BigInt(_) | Value::Bytes(_) => false,
+        // Arrays and JSON among them, where the features of SeaORM have them.
+        _ => may_mean_now(&format!("{value:?}")),
     }
 }

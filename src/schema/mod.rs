@@ -19,7 +19,10 @@ mod replica;
 mod trace;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 pub use catalogue::SchemaReport;
 pub(crate) use catalogue::Surroundings;
@@ -29,7 +32,7 @@ pub(crate) use reach::{Change, Columns, Reached};
 pub use watch::Knowledge;
 pub(crate) use watch::SchemaWatch;
 
-use crate::statement::TableName;
+use crate::statement::{Analysis, TableName};
 
 /// Names are the database's own, so the quicker hash will do; several are looked up for each write.
 type ByName = quick_cache::DefaultHashBuilder;
@@ -42,6 +45,8 @@ pub struct Schema {
     knows_all_schemas: bool,
     /// The tables of its foreign keys are those that it knows.
     knows_children: bool,
+    /// Functions of the user's own, in any schema, that have the name of one that is built in.
+    functions: HashSet<Box<str>, ByName>,
     /// The server is not strict: a value that does not fit its column is made to fit.
     adjusts_values: bool,
 }
@@ -56,6 +61,8 @@ pub(crate) struct Table {
     pub(crate) relatives: BTreeSet<Box<str>>,
     /// What stands behind it, if it is a view.
     pub(crate) view: Option<View>,
+    /// It shows what a clock or the session says, by columns that are computed when they are read.
+    pub(crate) changes_by_itself: bool,
     /// It has triggers or rules that write what nobody knows.
     pub(crate) triggers: bool,
     /// Columns whose value the database computes from others.
@@ -127,6 +134,22 @@ impl Schema {
     /// What is known of a table; `None` if that is nothing.
     pub(crate) fn table(&self, folded: &str) -> Option<&Table> {
         self.tables.get(folded)
+    }
+
+    /// A function that the statement calls by the name of a built-in one, and that the user has made one of.
+    pub(crate) fn own_call<'a>(&self, analysis: &'a Analysis) -> Option<&'a str> {
+        if self.functions.is_empty() {
+            return None;
+        }
+        analysis.calls.iter().map(|call| &**call).find(|call| self.functions.contains(*call))
+    }
+
+    /// What the statement may do, given the functions that the user has made.
+    pub(crate) fn informed(&self, analysis: Arc<Analysis>) -> Arc<Analysis> {
+        match self.own_call(&analysis) {
+            None => analysis,
+            Some(function) => Arc::new(analysis.calling_unknown(function)),
+        }
     }
 
     fn entry(&mut self, folded: &str) -> &mut Table {

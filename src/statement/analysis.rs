@@ -208,6 +208,11 @@ pub struct Analysis {
     pub answers_rows: bool,
     /// The tables and views read, each once. A table that is only written is not here.
     pub reads: Vec<Read>,
+    /// The functions called that a server has built in, in lower case, each once: those that the user
+    /// declares pure are not here. The user may have made one of the same name.
+    pub calls: Vec<Box<str>>,
+    /// In PostgreSQL: a text may be made a value of another type, so that a bound `now` may be the time.
+    pub casts: bool,
     /// Whether the result may be kept, and if not, why.
     pub cacheable: Result<(), Uncacheable>,
 }
@@ -225,8 +230,20 @@ impl Analysis {
             returning: false,
             answers_rows: false,
             reads: Vec::new(),
+            calls: Vec::new(),
+            casts: false,
             cacheable: Err(Uncacheable::Unknown),
         }
+    }
+
+    /// The same, now that this function is known to be the user's own.
+    pub fn calling_unknown(&self, function: &str) -> Analysis {
+        let mut own = self.clone();
+        own.writes_anything = true;
+        own.why_anything.get_or_insert_with(|| format!("the function {function} is not known").into());
+        own.writes.iter_mut().for_each(|write| write.filter = None);
+        own.cacheable = own.cacheable.and_then(|()| Err(Uncacheable::UnknownFunction(function.into())));
+        own
     }
 
     #[cfg(test)]

@@ -49,12 +49,8 @@ impl Scan<'_> {
     fn literal(&mut self, at: usize) {
         let text = self.tokens.text(at);
         match self.dialect() {
-            Dialect::Postgres if text.len() < 64 => {
-                let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
-                let clock = ["now", "today", "tomorrow", "yesterday"];
-                if words.any(|w| clock.iter().any(|c| w.eq_ignore_ascii_case(c))) {
-                    self.found.refuse(Uncacheable::Volatile(text.into()));
-                }
+            Dialect::Postgres if text.len() < 64 && function::may_mean_now(text) => {
+                self.found.refuse(Uncacheable::Volatile(text.into()));
             }
             Dialect::Sqlite if text.len() < 16 => {
                 let word = text.trim_matches(['\'', '"', ' ']);
@@ -211,9 +207,14 @@ impl Scan<'_> {
         self.excuse_from(lower, open);
         if function::runs_its_argument(self.dialect(), lower) && self.is_read_only_text(open + 1) {
             self.found.refuse(Uncacheable::Volatile(lower.into()));
+            self.note_call(name, lower);
             return Ok(());
         }
-        match function::class(self.dialect(), lower) {
+        let class = function::class(self.dialect(), lower);
+        if bare && class != Class::Unknown {
+            self.note_call(name, lower);
+        }
+        match class {
             Class::Pure => (),
             Class::Clock => self.clock_function(lower, open),
             Class::Volatile => self.found.refuse(Uncacheable::Volatile((&*text).into())),
@@ -224,12 +225,28 @@ impl Scan<'_> {
     }
 
     /// The argument here is a literal, and a query that writes nothing.
-    fn is_read_only_text(&self, at: usize) -> bool {
+    fn is_read_only_text(&mut self, at: usize) -> bool {
         let t = self.tokens;
         // Quotes inside quotes are doubled, so this does not go deep.
-        t.tok(at) == Tok::Str
-            && matches!(t.tok(at + 1), Tok::Comma | Tok::Close)
-            && analyse_with(self.dialect(), &t.ident(at), self.pure).is_read_only()
+        if t.tok(at) != Tok::Str || !matches!(t.tok(at + 1), Tok::Comma | Tok::Close) {
+            return false;
+        }
+        let inner = analyse_with(self.dialect(), &t.ident(at), self.pure);
+        inner.calls.iter().for_each(|call| self.note_name(call));
+        inner.is_read_only()
+    }
+
+    /// Only the catalogue knows whether the user has a function of this name too. SQLite's has none.
+    fn note_call(&mut self, name: Name, lower: &str) {
+        if self.dialect() != Dialect::Sqlite && !self.is_declared_pure(name) {
+            self.note_name(lower);
+        }
+    }
+
+    fn note_name(&mut self, lower: &str) {
+        if !self.found.calls.iter().any(|call| **call == *lower) {
+            self.found.calls.push(lower.into());
+        }
     }
 
     /// Notes the `FROM` that some functions have among their arguments.

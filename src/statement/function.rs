@@ -90,6 +90,18 @@ pub(super) fn bare(dialect: Dialect, kw: Kw) -> Option<Class> {
     }
 }
 
+/// PostgreSQL takes one of the words in this text for the time, if it makes a date of the text.
+pub fn may_mean_now(text: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let clock = ["now", "today", "tomorrow", "yesterday"];
+    words.any(|word| clock.iter().any(|c| word.eq_ignore_ascii_case(c)))
+}
+
+/// The text of a statement takes a function of this name, in lower case, for one that is built in.
+pub fn is_built_in(dialect: Dialect, name: &str) -> bool {
+    class(dialect, name) != Class::Unknown
+}
+
 /// Functions whose arguments hold a `FROM`.
 pub(super) fn takes_from(name: &str) -> bool {
     matches!(name, "extract" | "substring" | "substr" | "trim" | "ltrim" | "rtrim" | "overlay" | "mid")

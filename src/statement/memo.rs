@@ -127,7 +127,7 @@ struct ByBytes;
 impl Weighter<Text, Arc<Analysis>> for ByBytes {
     fn weight(&self, text: &Text, analysis: &Arc<Analysis>) -> u64 {
         // Map slot, Arc and the fixed parts of the answer.
-        let mut bytes = 512 + text.sql.len() + 64 * analysis.reads.len();
+        let mut bytes = 512 + text.sql.len() + 64 * analysis.reads.len() + 32 * analysis.calls.len();
         bytes += analysis.reads.iter().map(|read| scope_bytes(&read.scope)).sum::<usize>();
         for write in &analysis.writes {
             bytes += 192 + scope_bytes(&write.scope) + 96 * write.before.len();

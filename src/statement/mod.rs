@@ -16,7 +16,8 @@
 //! * Server modes that change how text is read: MySQL's `NO_BACKSLASH_ESCAPES` and PostgreSQL's
 //!   `standard_conforming_strings = off`. The defaults are assumed.
 //! * SQLite constraints declared `ON CONFLICT REPLACE`, by which a plain `INSERT` deletes rows.
-//! * Built-in functions that somebody has replaced by their own of the same name.
+//! * Functions of the user's own that have the name of a built-in one: [`Analysis::calls`] has the
+//!   names, and the catalogue knows the functions.
 //!
 //! # The files
 //! `lexer` makes tokens (with `keyword`, `literal` and `comment`), `tokens` looks around in them,
@@ -48,6 +49,7 @@ mod tokens;
 mod write;
 
 pub use analysis::{Analysis, Assignment, Dialect, Kind, Read, TableName, TransactionVerb, Verb, Write};
+pub use function::{is_built_in, may_mean_now};
 pub use memo::{Memo, PureFunctions};
 #[allow(unused_imports)] // By benches and the fuzz target, as below.
 pub(crate) use scope::may_be_same_column;

@@ -19,8 +19,9 @@ pub fn analyse_with(dialect: Dialect, sql: &str, pure: &PureFunctions) -> Analys
         Err(why) => return Analysis::anything(why),
     };
     let mut tokens = lexed.tokens;
+    let casts = dialect == Dialect::Postgres && tokens.iter().any(|token| may_cast(token, sql));
     if lexed.groups == 0 {
-        return analyse_tokens(dialect, sql, &mut tokens, pure);
+        return Analysis { casts, ..analyse_tokens(dialect, sql, &mut tokens, pure) };
     }
     // Which of the conditional comments run depends on the server: all answers at once hold.
     let variants = (0..1u32 << lexed.groups).map(|run| {
@@ -33,6 +34,20 @@ pub fn analyse_with(dialect: Dialect, sql: &str, pure: &PureFunctions) -> Analys
     // A select made of the condition would be one of its readings only.
     all.writes.iter_mut().for_each(|write| write.filter = None);
     all
+}
+
+/// `::`, `CAST`, and functions that make the parts of a JSON text values of any type.
+fn may_cast(token: &Token, sql: &str) -> bool {
+    let text = || sql.as_bytes().get(token.start as usize..token.end as usize).unwrap_or_default();
+    match token.tok {
+        Tok::Cast => true,
+        Tok::Word | Tok::Quoted => {
+            let text = text();
+            text.eq_ignore_ascii_case(b"cast")
+                || text.windows(7).any(|part| part.eq_ignore_ascii_case(b"_record"))
+        }
+        _ => false,
+    }
 }
 
 fn analyse_tokens(dialect: Dialect, sql: &str, tokens: &mut [Token], pure: &PureFunctions) -> Analysis {
@@ -79,8 +94,20 @@ fn either(a: Analysis, b: Analysis) -> Analysis {
         returning: a.returning && b.returning,
         answers_rows: a.answers_rows || b.answers_rows,
         reads,
+        calls: together(a.calls, b.calls),
+        casts: a.casts || b.casts,
         cacheable: a.cacheable.and(b.cacheable),
     }
+}
+
+/// What is in either list, each once.
+fn together(mut a: Vec<Box<str>>, b: Vec<Box<str>>) -> Vec<Box<str>> {
+    for name in b {
+        if !a.contains(&name) {
+            a.push(name);
+        }
+    }
+    a
 }
 
 /// The kind that counts when a text is several things.
@@ -146,6 +173,8 @@ pub(super) struct Found {
     pub writes: Vec<Write>,
     /// Every mention of a table read.
     pub reads: Vec<Read>,
+    /// Functions called that a server has built in, each once.
+    pub calls: Vec<Box<str>>,
     /// What the condition of a plain select says of the tables in its `FROM`.
     pub read_scopes: Vec<(TableName, Vec<Conjunct>)>,
     /// Why the statement may write anything.
@@ -328,6 +357,8 @@ impl<'a> Scan<'a> {
             returning: false,
             answers_rows: false,
             reads: scoped(mentions, scopes),
+            calls: found.calls,
+            casts: false,
             cacheable,
         }
     }
@@ -399,6 +430,8 @@ fn both(a: Analysis, b: Analysis) -> Analysis {
         returning: false,
         answers_rows: false,
         reads: distinct(reads),
+        calls: together(a.calls, b.calls),
+        casts: a.casts || b.casts,
         cacheable: Err(Uncacheable::Several),
     }
 }

@@ -38,6 +38,7 @@ mod links;
 mod lists;
 mod names;
 mod outside;
+mod overloads;
 mod returned;
 mod routines;
 mod silent;

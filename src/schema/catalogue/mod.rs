@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
 
 use super::{Action, ColumnDefault, ForeignKey, NamedKey, Schema, TextEquality, View, defaults::Holds, fold};
-use crate::statement::Analysis;
+use crate::statement::{Analysis, Dialect, is_built_in};
 
 /// What was learned of the schema, as far as its owner may want to know.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,6 +115,10 @@ struct Facts {
     row_security: Vec<String>,
     foreign: Vec<String>,
     replaces: Vec<String>,
+    /// Of the user's own.
+    functions: Vec<String>,
+    /// Table and the expression of a column that is computed when it is read.
+    computed: Vec<(String, String)>,
     /// Tables in which values are made fit.
     adjusting: Vec<String>,
     /// So it is in all of them.
@@ -137,6 +141,8 @@ impl Default for Facts {
             foreign: Vec::new(),
             replaces: Vec::new(),
             adjusting: Vec::new(),
+            functions: Vec::new(),
+            computed: Vec::new(),
             adjusts_values: false,
         }
     }
@@ -149,6 +155,10 @@ impl Facts {
         let knows_children = self.backend != DbBackend::MySql;
         let adjusts_values = self.adjusts_values;
         let mut schema = Schema { knows_all_schemas, knows_children, adjusts_values, ..Schema::default() };
+        // Of other names nothing need be remembered: a call of one is known to be the user's own by its text.
+        let speaks = if self.backend == DbBackend::MySql { Dialect::MySql } else { Dialect::Postgres };
+        let own = self.functions.iter().map(|name| fold(name));
+        schema.functions = own.filter(|name| is_built_in(speaks, name)).collect();
         let mut report = SchemaReport::default();
         let mut keys: BTreeMap<(String, String), (Box<str>, ForeignKey)> = BTreeMap::new();
         for part in self.key_parts {
@@ -185,7 +195,7 @@ impl Facts {
         for (name, select) in self.views {
             let view = match select {
                 None => View::default(),
-                Some(select) => view_of(&surroundings.analyse(self.backend, &select)),
+                Some(select) => view_of(&schema.informed(surroundings.analyse(self.backend, &select))),
             };
             schema.entry(&fold(&name)).view = Some(view);
             report.views.push(name);
@@ -226,6 +236,11 @@ impl Facts {
         for table in self.foreign {
             schema.entry(&fold(&table)).foreign = true;
         }
+        for (table, expression) in self.computed {
+            let select = format!("SELECT {expression} FROM {UNNAMED}");
+            let select = surroundings.analyse(self.backend, &select);
+            schema.entry(&fold(&table)).changes_by_itself |= select.cacheable.is_err();
+        }
         for table in self.replaces {
             schema.entry(&fold(&table)).replaces = true;
         }
@@ -261,6 +276,9 @@ fn loosest(
     }
     all.into_iter().filter(|(_, equality)| *equality != TextEquality::default())
 }
+
+/// Stands for the table whose column an expression computes.
+const UNNAMED: &str = "t";
 
 fn view_of(select: &Analysis) -> View {
     View {

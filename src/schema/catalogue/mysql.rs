@@ -31,7 +31,8 @@ const TRIGGERS: &str = "
 
 /// Also what the server numbers in the place of a NULL or a zero; that of a primary key it does not change.
 const GENERATED: &str = "
-    SELECT CAST(TABLE_NAME AS CHAR) AS target, CAST(COLUMN_NAME AS CHAR) AS col
+    SELECT CAST(TABLE_NAME AS CHAR) AS target, CAST(COLUMN_NAME AS CHAR) AS col,
+           CAST(GENERATION_EXPRESSION AS CHAR) AS computes, CAST(EXTRA AS CHAR) AS extra
     FROM information_schema.COLUMNS
     WHERE TABLE_SCHEMA = DATABASE() AND (GENERATION_EXPRESSION IS NOT NULL AND GENERATION_EXPRESSION <> ''
         OR EXTRA LIKE '%auto_increment%' AND COLUMN_KEY <> 'PRI')";
@@ -56,6 +57,11 @@ const ELSEWHERE: &str = "
     SELECT CAST(TABLE_NAME AS CHAR) AS name FROM information_schema.TABLES
     WHERE TABLE_SCHEMA = DATABASE() AND (TABLE_TYPE = 'SEQUENCE'
         OR ENGINE IN ('FEDERATED', 'CONNECT', 'SPIDER', 'S3', 'MRG_MyISAM'))";
+
+/// Of another database a function is called with its name.
+const FUNCTIONS: &str = "
+    SELECT CAST(ROUTINE_NAME AS CHAR) AS name FROM information_schema.ROUTINES
+    WHERE ROUTINE_SCHEMA = DATABASE() AND ROUTINE_TYPE = 'FUNCTION'";
 
 pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
     for row in rows(db, FOREIGN_KEYS).await? {
@@ -82,6 +88,12 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
     }
     for row in rows(db, GENERATED).await? {
         facts.generated.push((text(&row, "target")?, text(&row, "col")?));
+        let computes: Option<String> = row.try_get("", "computes")?;
+        // What is stored changes with a write.
+        let when_read = !text(&row, "extra")?.to_ascii_lowercase().contains("stored");
+        if let Some(expression) = computes.filter(|expression| when_read && !expression.is_empty()) {
+            facts.computed.push((text(&row, "target")?, as_written(expression)));
+        }
     }
     for row in rows(db, DEFAULTS).await? {
         let value: Option<String> = row.try_get("", "value")?;
@@ -102,6 +114,9 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
         };
         facts.defaults.push((text(&row, "target")?, text(&row, "col")?, default));
     }
+    for row in rows(db, FUNCTIONS).await? {
+        facts.functions.push(text(&row, "name")?);
+    }
     for row in rows(db, MODE).await? {
         let mode = text(&row, "mode")?.to_ascii_uppercase();
         facts.adjusts_values = !mode.contains("STRICT_");
@@ -115,6 +130,23 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
         facts.foreign.push(text(&row, "name")?);
     }
     Ok(())
+}
+
+/// MySQL shows an expression as if it stood in quotes itself, all of its own escaped; MariaDB does not.
+fn as_written(expression: String) -> String {
+    let mut plain = String::with_capacity(expression.len());
+    let mut characters = expression.chars();
+    while let Some(character) = characters.next() {
+        match (character, characters.as_str().chars().next()) {
+            ('\\', Some(next @ ('\\' | '\''))) => {
+                plain.push(next);
+                characters.next();
+            }
+            ('\'', _) => return expression,
+            _ => plain.push(character),
+        }
+    }
+    plain
 }
 
 /// How a server shows defaults.
@@ -146,7 +178,19 @@ fn holds(data_type: &str) -> Holds {
 
 #[cfg(test)]
 mod tests {
-    use super::{Server, server};
+    use super::{Server, as_written, server};
+
+    #[test]
+    fn an_expression_is_read_as_it_was_written() {
+        let cases = [
+            (r"concat(`a`,_utf8mb4\'it\\\'s\',now())", r"concat(`a`,_utf8mb4'it\'s',now())"),
+            (r"concat('a\'',now(),'\'b')", r"concat('a\'',now(),'\'b')"),
+            ("`a` + 1", "`a` + 1"),
+        ];
+        for (shown, written) in cases {
+            assert_eq!(as_written(shown.to_owned()), written);
+        }
+    }
 
     #[test]
     fn a_mariadb_is_told_from_a_mysql_and_from_one_of_old() {

@@ -117,6 +117,16 @@ const ODD_TABLES: &str = "
     WHERE (c.relkind IN ('f', 'S') OR c.relrowsecurity)
         AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
 
+/// Those of extensions are known, or no built-in ones are called so.
+const FUNCTIONS: &str = "
+    SELECT DISTINCT p.proname::text AS name
+    FROM pg_catalog.pg_proc p
+    JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+        AND p.prorettype <> 'pg_catalog.trigger'::pg_catalog.regtype
+        AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')";
+
 pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<(), DbErr> {
     for row in rows(db, FOREIGN_KEYS).await? {
         facts.key_parts.push(KeyPart {
@@ -166,6 +176,9 @@ pub(super) async fn ask(db: &DatabaseConnection, facts: &mut Facts) -> Result<()
     }
     for row in rows(db, UNIQUE_TEXTS).await? {
         facts.texts.push((text(&row, "target")?, text(&row, "col")?, TextEquality::Unforeseen));
+    }
+    for row in rows(db, FUNCTIONS).await? {
+        facts.functions.push(text(&row, "name")?);
     }
     for row in rows(db, ODD_TABLES).await? {
         if row.try_get("", "elsewhere")? {

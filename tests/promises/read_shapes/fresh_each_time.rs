@@ -10,7 +10,7 @@ use sea_orm_cache::prelude::*;
 use crate::{
     entity::book,
     support::Backend,
-    world::{World, retitled},
+    world::{StoreKind, World, retitled},
 };
 
 fn books() -> sea_orm::Select<book::Entity> {
@@ -162,5 +162,42 @@ async fn an_answer_that_is_not_the_tables_alone_is_never_cached() {
             book::Entity::find().filter(book::Column::Id.eq(3)).order_by_asc(Expr::cust(random)),
         )];
         ask_the_database(&world, shuffled).await;
+    }
+}
+
+#[tokio::test]
+async fn a_bound_word_that_postgresql_takes_for_the_time_is_never_cached() {
+    let Some(world) = World::new(Backend::Postgres, StoreKind::Memory).await else { return };
+    let bound =
+        |sql: &str, word: &str| books().filter(Expr::cust_with_values(sql.to_owned(), [word.to_owned()]));
+    let selects = vec![
+        ("two casts", bound("title <> $1::text::timestamptz::text", "now")),
+        ("a cast", bound("title <> CAST(CAST($1 AS text) AS date)::text", " Today ")),
+        ("a longer text", bound("$1::text::tstzrange IS NOT NULL", "[yesterday,infinity)")),
+    ];
+    ask_the_database(&world, selects).await;
+    // Any other text is cached, and such a word where nothing is made of it.
+    for (sql, word) in [("title <> $1::text", "nowhere"), ("title <> $1", "now")] {
+        for hit in [false, true] {
+            let read = bound(sql, word).cached().all(&world.db);
+            assert_eq!(world.is_hit(read).await.1, hit, "{sql} {word}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_column_that_mariadb_computes_by_the_clock_is_never_cached() {
+    let Some(world) = World::new(Backend::MariaDb, StoreKind::Memory).await else { return };
+    for (column, cached) in [("stock + 1", true), ("MICROSECOND(NOW(6))", false)] {
+        let alter = format!("ALTER TABLE book ADD COLUMN computed BIGINT AS ({column}) VIRTUAL");
+        world.db.execute_unprepared(&alter).await.unwrap();
+        world.db.learn_schema().await.unwrap();
+        assert!(world.cache().drain(std::time::Duration::from_secs(10)).await);
+        for hit in [false, cached] {
+            let read = books().select_only().expr_as(Expr::cust("computed"), "computed");
+            let read = read.into_tuple::<i64>().cached().all(&world.db);
+            assert_eq!(world.is_hit(read).await.1, hit, "{column}");
+        }
+        world.db.execute_unprepared("ALTER TABLE book DROP COLUMN computed").await.unwrap();
     }
 }
